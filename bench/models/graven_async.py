@@ -1,0 +1,23 @@
+"""The model in graven, awaited."""
+
+import asyncio
+
+from bench.models.graven import Author, Book
+from graven import AsyncDatabase
+
+
+async def open_database(path: str) -> AsyncDatabase:
+    """Open the file; WAL and foreign keys are graven's defaults."""
+    db = AsyncDatabase(f"sqlite:///{path}?synchronous=normal")
+    await db.create(Author, Book)
+    return db
+
+
+def connect(path: str) -> None:
+    """Open the file and close it again (what W10 starts)."""
+
+    async def once() -> None:
+        db = await open_database(path)
+        await db.close()
+
+    asyncio.run(once())

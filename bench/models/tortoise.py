@@ -1,0 +1,57 @@
+"""The model in Tortoise ORM."""
+
+import asyncio
+
+from tortoise import Tortoise, connections, fields
+from tortoise.models import Model
+
+
+class Author(Model):
+    id = fields.IntField(primary_key=True, generated=False)
+    name = fields.TextField()
+    email = fields.TextField()
+    age = fields.IntField()
+    score = fields.FloatField()
+    joined = fields.DatetimeField()
+    active = fields.BooleanField()
+
+    class Meta:
+        table = "author"
+
+
+class Book(Model):
+    id = fields.IntField(primary_key=True, generated=False)
+    title = fields.TextField()
+    pages = fields.IntField()
+    author = fields.ForeignKeyField("models.Author")
+
+    class Meta:
+        table = "book"
+
+
+def _config(path: str) -> dict:
+    pragmas = {"journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "ON"}
+    credentials = {"file_path": path, "journal_size_limit": -1, **pragmas}
+    return {
+        "connections": {
+            "default": {"engine": "tortoise.backends.sqlite", "credentials": credentials}
+        },
+        "apps": {"models": {"models": ["bench.models.tortoise"]}},
+        "use_tz": False,
+    }
+
+
+async def open_database(path: str) -> None:
+    """Open the file with the pragmas that every contender has."""
+    await Tortoise.init(config=_config(path), _enable_global_fallback=True)
+    await Tortoise.get_connection("default").execute_query("select 1")
+
+
+def connect(path: str) -> None:
+    """Open the file and close it again (what W10 starts)."""
+
+    async def once() -> None:
+        await open_database(path)
+        await connections.close_all()
+
+    asyncio.run(once())

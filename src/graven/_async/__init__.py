@@ -1,0 +1,4 @@
+"""The public shells, written by hand in their async form.
+
+``graven._sync`` is made from these files.
+"""

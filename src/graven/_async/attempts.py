@@ -1,0 +1,113 @@
+"""``AsyncAttempts``: the same work again, on fresh data, if somebody else was faster."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from graven._async import colour
+from graven._common.clock import dice, now_s
+from graven.core.retry import Backoff
+from graven.errors import TransientError, UsageError
+
+if TYPE_CHECKING:
+    from graven._async.database import AsyncDatabase
+    from graven._async.session import AsyncSession
+
+__all__ = ["AsyncAttempt", "AsyncAttempts"]
+
+
+class AsyncAttempt:
+    """One try: a block with a session of its own. A transient error in it leads to the next try."""
+
+    def __init__(self, attempts: AsyncAttempts, number: int) -> None:
+        """Stand for try *number*, counted from 1."""
+        self.number = number
+        self.is_done = False
+        self.was_entered = False
+        self._attempts = attempts
+        self._session: AsyncSession | None = None
+
+    async def __aenter__(self) -> AsyncSession:
+        """Open the session of this try."""
+        self.was_entered = True
+        self._session = self._attempts.open_session()
+        return await self._session.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Commit, and swallow a transient error if there is another try left."""
+        session, self._session = self._session, None
+        self.is_done = True
+        if session is None:
+            return False
+        try:
+            await session.__aexit__(kind, error, trace)
+        except TransientError as refused:
+            if self._attempts.may_go_on(self, refused):
+                return True
+            raise
+        if isinstance(error, TransientError):
+            return self._attempts.may_go_on(self, error)
+        return False
+
+
+class AsyncAttempts:
+    """The tries of one piece of work: ``async for attempt in db.attempts().
+
+    Async with attempt as session: …``.
+
+    Each try has a fresh session. The loop ends with the first one that commits. When the limit of
+    tries or the deadline is reached, the last error is raised, with the number of tries in its
+    ``attempts``.
+    """
+
+    def __init__(
+        self,
+        db: AsyncDatabase,
+        limit: int | None,
+        deadline_s: float | None,
+        backoff: Backoff,
+        isolation: str,
+    ) -> None:
+        """Prepare; use ``db.attempts()``."""
+        if limit is not None and limit < 1:
+            raise UsageError(f"cannot make {limit} attempts: at least one is needed.")
+        self._db, self._limit, self._isolation = db, limit, isolation
+        self._ceilings = backoff.ceilings()
+        self._ends_at = None if deadline_s is None else now_s() + deadline_s
+        self._last: AsyncAttempt | None = None
+        self._wait_s = 0.0
+        self._goes_on = True
+
+    def __aiter__(self) -> AsyncAttempts:
+        return self
+
+    async def __anext__(self) -> AsyncAttempt:
+        """Wait as long as is due, and return the next try."""
+        if self._last is not None:
+            if not self._goes_on or not self._last.was_entered:
+                raise StopAsyncIteration
+            await colour.sleep(self._wait_s)
+        self._goes_on = False
+        self._last = AsyncAttempt(self, 1 if self._last is None else self._last.number + 1)
+        return self._last
+
+    def open_session(self) -> Any:
+        """Open the session of a try."""
+        return self._db.session(isolation=self._isolation)
+
+    def may_go_on(self, attempt: AsyncAttempt, error: TransientError) -> bool:
+        """Say whether there is another try after *error*, and how long to wait for it."""
+        error.attempts = attempt.number
+        wait_s = Backoff.wait_s(next(self._ceilings), dice())
+        is_late = self._ends_at is not None and now_s() + wait_s > self._ends_at
+        if is_late or (self._limit is not None and attempt.number >= self._limit):
+            return False
+        self._wait_s = wait_s
+        self._goes_on = True
+        return True

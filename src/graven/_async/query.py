@@ -1,0 +1,306 @@
+"""``AsyncQuery``: a question to the store, built step by step.
+
+Answered as if the pending changes had been written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from graven._common.linking import link, loads_for
+from graven._common.overlay import Overlay, doubtful_condition, unloaded_steps
+from graven.core.query import Include, QuerySpec
+from graven.errors import MultipleFoundError, NotFoundError, QueryError
+from graven.flows.load import fetch, fetch_statement
+from graven.flows.paging import close_pages, next_page, open_pages
+from graven.models.expressions import FieldExpression, asc
+from graven.ops.conditions import And, Condition, In, Or, Order, Path, Select, Truth
+
+if TYPE_CHECKING:
+    from graven._async.session import AsyncSession
+
+__all__ = ["AsyncQuery"]
+
+M = TypeVar("M")
+PAGE = 1000
+
+
+class AsyncQuery(Generic[M]):
+    """A query for objects of one model. Every step returns a new query.
+
+    Nothing is asked before the answer is.
+
+    A query never writes. It answers as if the pending changes of the session had been written.
+    """
+
+    def __init__(self, session: AsyncSession, spec: QuerySpec) -> None:
+        """Ask *spec* of *session*; use ``session.query(Model)``."""
+        self._session, self._spec = session, spec
+
+    # -- building ----------------------------------------------------------------------------------
+
+    def where(self, *conditions: Any) -> AsyncQuery[M]:
+        """Keep the objects for which all *conditions* hold.
+
+        As in ``where(Account.balance > 10)``.
+        """
+        for condition in conditions:
+            if not isinstance(condition, Condition | bool):
+                raise QueryError(
+                    f"cannot use {condition!r:.100} as a condition: compare a field of the model, "
+                    "as in Account.balance > 10, "
+                    "or use like, in_ and their kin.",
+                    model=self._spec.mapper.name,
+                )
+        found = tuple(Truth(one) if isinstance(one, bool) else one for one in conditions)
+        return self._but(conditions=(*self._spec.conditions, *found))
+
+    def order_by(self, *terms: Any) -> AsyncQuery[M]:
+        """Order by fields, least first, or as ``desc(field)`` says; the key comes last.
+
+        So the order is whole.
+        """
+        order = tuple(term if isinstance(term, Order) else asc(term) for term in terms)
+        return self._but(order=(*self._spec.order, *order))
+
+    def limit(self, count: int) -> AsyncQuery[M]:
+        """Return *count* objects at most."""
+        return self._but(limit=self._checked(count, "limit"))
+
+    def offset(self, count: int) -> AsyncQuery[M]:
+        """Leave out the first *count* objects."""
+        return self._but(offset=self._checked(count, "offset"))
+
+    def include(self, *fields: Any) -> AsyncQuery[M]:
+        """Load references and lists with the objects: one query for each level.
+
+        However many objects there are.
+        """
+        includes = self._spec.includes
+        for expression in fields:
+            if not isinstance(expression, FieldExpression) or not hasattr(
+                expression._field, "target"
+            ):
+                raise QueryError(
+                    f"cannot include {expression!r:.100}: only references and lists of models are "
+                    "loaded with other objects.",
+                    model=self._spec.mapper.name,
+                )
+            includes = _with_include(includes, (*expression._parents, expression._field))
+        return self._but(includes=includes)
+
+    def from_sql(self, statement: str, parameters: Any = ()) -> AsyncQuery[M]:
+        """Take the objects from a statement of your own.
+
+        Its rows must have all columns of the table, by name.
+        """
+        return self._but(statement=statement, parameters=parameters)
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    async def all(self) -> list[M]:
+        """Return the objects."""
+        self._session._check_open("run a query")
+        async with self._session._lock:
+            return await self._fetch()
+
+    async def first(self) -> M | None:
+        """Return the first object, ``None`` if there is none."""
+        found = await self._but(
+            limit=1 if self._spec.limit is None else min(1, self._spec.limit)
+        ).all()
+        return found[0] if found else None
+
+    async def one(self) -> M:
+        """Return the only object.
+
+        :raises NotFoundError: if there is none.
+        :raises MultipleFoundError: if there are more.
+        """
+        found = await (self if self._spec.limit is not None else self.limit(2)).all()
+        name = self._spec.mapper.name
+        if not found:
+            raise NotFoundError(
+                f"cannot get one {name}: no object meets the conditions. Use first() where there "
+                "may be none.",
+                model=name,
+            )
+        if len(found) > 1:
+            raise MultipleFoundError(
+                f"cannot get one {name}: more than one object meets the conditions. Add "
+                "conditions, or use first().",
+                model=name,
+                count=len(found),
+            )
+        return found[0]
+
+    async def get(self, key: Any) -> M | None:
+        """Return the object with that *key* if it meets the conditions, ``None`` otherwise."""
+        mapper = self._spec.mapper
+        parts = self._session._key_tuple(mapper, key)
+        terms = zip(mapper.key_columns, parts, strict=True)
+        conditions = [In(Path((), column.name, column.kind), (part,)) for column, part in terms]
+        return await self.where(*conditions).first()
+
+    async def count(self) -> int:
+        """Return the number of objects."""
+        self._session._check_open("count")
+        async with self._session._lock:
+            return await self._count()
+
+    async def exists(self) -> bool:
+        """Say whether there is any."""
+        return await self.first() is not None
+
+    async def stream(self) -> AsyncGenerator[M, None]:
+        """Yield the objects one after another, fetched in pages, for answers too large to hold.
+
+        All pages see one point of the store. A connection is kept until the end, or until the
+        generator is closed.
+        """
+        session = self._session
+        session._check_open("stream")
+        overlay = Overlay(session.unit, self._spec)
+        if overlay.is_empty and self._spec.statement is None and not self._spec.includes:
+            mapper = self._spec.mapper
+            binding = session._db.binding(mapper.root)
+            select = self._select(binding.columns, self._spec.limit, offset=self._spec.offset)
+            connection = await session._db.pool.acquire()
+            try:
+                handle = await connection.run(open_pages(select))
+                while rows := await connection.run(next_page(handle, PAGE)):
+                    identity = session.unit.map_of(mapper)
+                    for found in binding.hydrate(rows, session.unit, identity, mapper.peers_matter):
+                        yield found
+                await connection.run(close_pages(handle))
+            finally:
+                session._db.pool.release(connection)
+            return
+        for found in await self.all():
+            yield found
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _but(self, **changes: Any) -> AsyncQuery[M]:
+        return AsyncQuery(self._session, self._spec.but(**changes))
+
+    def _checked(self, count: int, name: str) -> int:
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise QueryError(
+                f"cannot use {count!r} as {name}: a whole number that is not negative is needed.",
+                model=self._spec.mapper.name,
+            )
+        return count
+
+    def _select(self, columns: tuple[str, ...], limit: int | None, **more: Any) -> Select:
+        return self._spec.select(columns, limit, **more)
+
+    async def _fetch(self) -> list[Any]:
+        session, spec = self._session, self._spec
+        unit = session.unit
+        if spec.statement is not None:
+            return await self._fetch_statement()
+        mapper = spec.mapper
+        overlay = Overlay(unit, spec)
+        binding = session._db.binding(mapper.root)
+        doubtful = doubtful_condition(unit, spec)
+        limit, offset = spec.limit, spec.offset
+        if doubtful is not None:
+            limit, offset = None, 0
+        elif not overlay.is_empty:
+            limit, offset = overlay.widened(limit, offset), 0
+        select = self._select(binding.columns, limit, offset=offset, doubtful=doubtful)
+        loads = loads_for(session._db.binding, mapper, spec.includes)
+        rows, loaded = await session._read(fetch(select, loads))
+        self._note_read(select, rows)
+        marks = [row[-1] for row in rows] if doubtful is not None else None
+        if marks is not None:
+            rows = [row[:-1] for row in rows]
+        found = binding.hydrate(rows, unit, unit.map_of(mapper), mapper.peers_matter)
+        if spec.includes:
+            link(unit, session._db.binding, found, mapper, spec.includes, loaded)
+        if overlay.is_empty and marks is None:
+            return found
+        doubted = [one for one, mark in zip(found, marks or (), strict=False) if mark]
+        for step_objects, step_mapper, field in unloaded_steps(
+            unit, spec, [*overlay.members, *doubted]
+        ):
+            await session._load_includes(step_objects, step_mapper, (Include(field),))
+        answer = overlay.merge(found, marks)
+        await self._include_pending(overlay, answer)
+        return answer
+
+    async def _include_pending(self, overlay: Overlay, answer: list[Any]) -> None:
+        """Load what was asked to be included for the pending objects of the answer too."""
+        pending = [one for one in answer if one in overlay.pending and one._origin.version]
+        if pending and self._spec.includes:
+            mapper = self._spec.mapper
+            await self._session._load_includes(pending, mapper, self._spec.includes)
+
+    def _note_read(self, select: Select, rows: list[tuple[Any, ...]]) -> None:
+        """In a serializable session.
+
+        Remember the question and its answer for the check at the commit.
+        """
+        session = self._session
+        if session._isolation != "serializable":
+            return
+        table = select.table
+        columns = (*table.key, table.version or table.key[0])
+        positions = [select.columns.index(name) for name in columns]
+        where = select.where
+        if select.doubtful is not None and where is not None:
+            where = Or((where, select.doubtful))
+        question = Select(table, columns, where, select.order, select.limit, select.offset)
+        answer = [tuple(row[at] for at in positions) for row in rows]
+        session._queries.append((self._spec.mapper, question, answer))
+
+    async def _fetch_statement(self) -> list[Any]:
+        session, spec = self._session, self._spec
+        mapper = spec.mapper
+        binding = session._db.binding(mapper.root)
+        rows, names = await session._read(fetch_statement(spec.statement or "", spec.parameters))
+        missing = [name for name in binding.columns if name not in names]
+        if missing:
+            raise QueryError(
+                f"cannot make {mapper.name} objects of the statement's rows: they lack "
+                f"{', '.join(missing)}. Select all columns of "
+                f"{mapper.table.name!r}, as in `select * from {mapper.table.name}`.",
+                model=mapper.name,
+            )
+        positions = [names.index(name) for name in binding.columns]
+        ordered = [tuple(row[at] for at in positions) for row in rows]
+        unit = session.unit
+        found = binding.hydrate(ordered, unit, unit.map_of(mapper), mapper.peers_matter)
+        if spec.includes:
+            await session._load_includes(found, mapper, spec.includes)
+        return [one for one in found if isinstance(one, mapper.model)]
+
+    async def _count(self) -> int:
+        session, spec = self._session, self._spec
+        overlay = Overlay(session.unit, spec)
+        is_plain = spec.statement is None and doubtful_condition(session.unit, spec) is None
+        if not is_plain or len(overlay.keys) > PAGE or session._isolation == "serializable":
+            return len(await self._fetch())
+        where = spec.where()
+        if overlay.keys:
+            others = overlay.exclusion()
+            where = others if where is None else And((where, others))
+        select = Select(spec.mapper.root.table, (), where, count=True)
+        rows, _ = await session._read(fetch(select, ()))
+        for objects, mapper, field in unloaded_steps(session.unit, spec, overlay.members):
+            await session._load_includes(objects, mapper, (Include(field),))
+        total = int(rows[0][0]) + len(overlay.matching())
+        left = max(total - spec.offset, 0)
+        return left if spec.limit is None else min(left, spec.limit)
+
+
+def _with_include(includes: tuple[Include, ...], chain: tuple[Any, ...]) -> tuple[Include, ...]:
+    """Add a chain of fields to a tree of includes."""
+    field, rest = chain[0], chain[1:]
+    for index, one in enumerate(includes):
+        if one.field is field:
+            inner = _with_include(one.inner, rest) if rest else one.inner
+            return (*includes[:index], Include(field, inner), *includes[index + 1 :])
+    return (*includes, Include(field, _with_include((), rest) if rest else ()))

@@ -1,0 +1,28 @@
+"""What differs between the colours, here for blocking code; the async twin is ``graven._async.colour``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import RLock as Lock
+from threading import get_ident as current_owner
+from time import sleep
+from typing import Any
+
+from graven.drivers.sqlite import SQLitePool
+
+__all__ = ["Lock", "Pool", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
+
+Pool = SQLitePool
+
+
+def loader_for(session: Any) -> Callable[[Any, Any, Any], Any]:
+    """Return what loads a field at access, for all objects of the same result at once."""
+    return session.load_field  # type: ignore[no-any-return]
+
+
+def is_locked_elsewhere(lock: Any) -> bool:
+    """Say whether a call of another thread is under way."""
+    if lock.acquire(blocking=False):
+        lock.release()
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""What is told of a lost race: for every object that lost, the versions, and base.
+
+Mine and theirs of each field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graven.core.mapper import Binding, Mapper
+from graven.core.planner import Entry
+from graven.core.values import same
+from graven.errors import ConcurrentUpdate, Conflict, FieldConflict
+
+__all__ = ["Loser", "LostRace", "concurrent_update", "conflict_of"]
+
+
+class Loser:
+    """One record that is not as expected: the *row* found in its place.
+
+    ``None`` if there is none.
+    """
+
+    __slots__ = ("entry", "expected", "found", "key", "mapper", "row")
+
+    def __init__(
+        self,
+        mapper: Mapper,
+        key: Any,
+        expected: int | None,
+        found: int | None,
+        entry: Entry | None = None,
+        row: tuple[Any, ...] | None = None,
+    ) -> None:
+        """Keep what is known."""
+        self.mapper, self.key, self.expected, self.found = mapper, key, expected, found
+        self.entry, self.row = entry, row
+
+
+class LostRace(Exception):
+    """Raised inside a commit that must not go on, with those who lost, or with the reason alone."""
+
+    def __init__(self, losers: Sequence[Loser], reason: str = "") -> None:
+        """Keep the *losers*."""
+        super().__init__(reason)
+        self.losers = losers
+        self.reason = reason
+
+
+def conflict_of(loser: Loser, binding: Binding) -> Conflict:
+    """Describe one loser, field by field where both sides are known."""
+    fields: dict[str, FieldConflict] = {}
+    entry = loser.entry
+    if entry is not None and entry.record.clean is not None:
+        theirs = binding.image(loser.row)[0] if loser.row is not None else None
+        base = entry.record.clean
+        for index, field in enumerate(entry.record.mapper.fields):
+            if not field.columns:
+                continue
+            mine = field.capture(entry.record.instance)
+            their = theirs[index] if theirs is not None else None
+            if not (same(base[index], mine) and same(base[index], their)):
+                fields[field.name] = FieldConflict(
+                    field.shown(base[index]), field.shown(mine), field.shown(their)
+                )
+    return Conflict(loser.mapper.name, loser.key, loser.expected, loser.found, fields)
+
+
+def concurrent_update(conflicts: Sequence[Conflict], reason: str = "") -> ConcurrentUpdate:
+    """Make the error for the *conflicts*."""
+    first = conflicts[0] if conflicts else None
+    shown = "; ".join(map(_sentence, conflicts[:3]))
+    more = f"; and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
+    return ConcurrentUpdate(
+        "cannot commit: what this work was based on has changed meanwhile. "
+        f"{shown}{more}{reason}. Somebody else committed first, and "
+        "nothing of this commit was written. Run the work again on fresh data, as `for attempt in "
+        "db.attempts()` does.",
+        conflicts=tuple(conflicts),
+        key=first.key if first else None,
+        expected=first.expected if first else None,
+        found=first.found if first else None,
+    )
+
+
+def _sentence(conflict: Conflict) -> str:
+    found = "it is gone" if not conflict.found else f"found version {conflict.found}"
+    expected = (
+        "it was not there" if conflict.expected == 0 else f"was read at version {conflict.expected}"
+    )
+    fields = ", ".join(
+        f"{name}: base {one.base!r:.60} mine {one.mine!r:.60} theirs {one.theirs!r:.60}"
+        for name, one in list(conflict.fields.items())[:4]
+    )
+    return (
+        f"{conflict.model} {conflict.key!r} {expected}, {found}{f' ({fields})' if fields else ''}"
+    )

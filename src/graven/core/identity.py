@@ -1,0 +1,92 @@
+"""Which object is this row? One object per key and session.
+
+And the version that was first read of every record.
+
+Objects are held weakly; what is changed is held by the unit of work. The version first read stays
+known when the object is gone, and so does the fact that a key was not there: an object that was
+dropped and loaded again must not carry a newer version into its guard, or an update of somebody
+else would be lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ref
+
+__all__ = ["IdentityMap", "Origin"]
+
+
+class Origin:
+    """Where the clean values of an object come from: the unit of work.
+
+    And the version that was read.
+
+    Objects of one result and version share one. ``peers`` are weak references to the objects of
+    the same result.
+    """
+
+    __slots__ = ("peers", "unit", "version")
+
+    def __init__(self, unit: Any, version: int, peers: list[ref[Any]] | None = None) -> None:
+        """Keep the three."""
+        self.unit, self.version, self.peers = unit, version, peers
+
+
+class IdentityMap:
+    """The objects of one table, by key.
+
+    Most rows of a table usually have the same version, so only the others' versions are kept,
+    beside that one.
+    """
+
+    __slots__ = ("absent", "entries", "usual", "versions")
+
+    def __init__(self) -> None:
+        """Start with no object."""
+        self.entries: dict[Any, ref[Any]] = {}
+        self.versions: dict[Any, int] = {}
+        self.usual: int | None = None
+        self.absent: set[Any] = set()
+
+    def get(self, key: Any) -> Any:
+        """Return the object with that key, ``None`` if there is none alive."""
+        found = self.entries.get(key)
+        return None if found is None else found()
+
+    def put(self, key: Any, instance: Any, version: int) -> None:
+        """Enter an object, read or written with that *version*."""
+        self.entries[key] = ref(instance)
+        self.remember(key, version)
+
+    def remember(self, key: Any, version: int) -> None:
+        """Remember the version of a record that was read or written."""
+        if self.usual is None:
+            self.usual = version
+        if version == self.usual:
+            self.versions.pop(key, None)
+        else:
+            self.versions[key] = version
+        self.absent.discard(key)
+
+    def version(self, key: Any) -> int | None:
+        """Return the version first read: 0 if the key was not there.
+
+        ``None`` if it was never looked for.
+        """
+        if key in self.absent:
+            return 0
+        if key not in self.entries:
+            return None
+        return self.versions.get(key, self.usual)
+
+    def forget(self, key: Any) -> None:
+        """Forget a key altogether."""
+        self.entries.pop(key, None)
+        self.versions.pop(key, None)
+        self.absent.discard(key)
+
+    def known(self) -> dict[Any, int]:
+        """Return the version first read of every key that was looked for."""
+        usual = self.usual or 0
+        known = {key: self.versions.get(key, usual) for key in self.entries}
+        return {**known, **dict.fromkeys(self.absent, 0)}

@@ -1,0 +1,135 @@
+"""How the unit of work sees a model: a table, fields.
+
+And the functions that were generated for the class.
+
+A mapper is made by :mod:`graven.models`; the unit of work and the planner know models only through
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from graven.core.identity import IdentityMap
+from graven.core.values import ABSENT
+from graven.ops.schema import Table
+
+__all__ = ["Binding", "Field", "Mapper"]
+
+
+class Field(Protocol):
+    """One field of a model.
+
+    ``form`` is ``"scalar"``, ``"reference"``, ``"document"`` (a container or an embedded value,
+    stored as text), ``"owned"`` or ``"links"``. The last three are *watched*: they can change in
+    place. A *captured* value is what the undo of a scope and the clean image of a record keep: the
+    value of a scalar, the key of a reference, the text of a document, the tuple of members of a
+    list.
+    """
+
+    name: str
+    form: str
+    columns: tuple[str, ...]
+
+    def capture(self, instance: Any) -> object:
+        """Return the captured form of the current value; ``ABSENT`` if it is not loaded."""
+        raise NotImplementedError
+
+    def restore(self, instance: Any, captured: object) -> None:
+        """Give the field the value that was captured."""
+        raise NotImplementedError
+
+
+class Mapper:
+    """One model class as the unit of work sees it."""
+
+    __slots__ = (
+        "adopt",
+        "changed",
+        "discriminator",
+        "field_index",
+        "fields",
+        "guard",
+        "guard_mode",
+        "key_fields",
+        "key_of",
+        "link_ends",
+        "model",
+        "name",
+        "peers_matter",
+        "references",
+        "referrers",
+        "root",
+        "set_key",
+        "snapshot",
+        "table",
+        "watched",
+    )
+
+    model: type[Any]
+    guard: type[Any]
+    name: str
+    table: Table
+    root: Mapper
+    guard_mode: str
+    discriminator: str | None
+    fields: tuple[Any, ...]
+    field_index: dict[str, int]
+    key_fields: tuple[str, ...]
+    references: tuple[Any, ...]
+    watched: tuple[Any, ...]
+    referrers: list[tuple[Mapper, Any]]
+    link_ends: list[tuple[Table, tuple[str, ...]]]
+    peers_matter: bool
+    key_of: Callable[[Any], Any]
+    set_key: Callable[[Any, Any], None]
+    snapshot: Callable[[Any], tuple[Any, ...]]
+    changed: Callable[[Any, tuple[Any, ...]], int]
+    adopt: Callable[[Any], None]
+
+    def __repr__(self) -> str:
+        return f"<mapper of {self.name}>"
+
+    def field(self, name: str) -> Any:
+        """Return the field of that *name*; ``KeyError`` if there is none."""
+        return self.fields[self.field_index[name]]
+
+    def captured(self, instance: Any, name: str) -> object:
+        """Return the captured form of one field."""
+        return self.field(name).capture(instance) if name in self.field_index else ABSENT
+
+
+class Binding(Protocol):
+    """A mapper joined with a backend's codec.
+
+    The generated functions that make rows of objects and objects of rows.
+
+    *later* is called with a referenced object that has no key yet, and returns what stands for its
+    key.
+    """
+
+    mapper: Mapper
+    columns: tuple[str, ...]
+    insert_columns: tuple[str, ...]
+    hydrate: Callable[[Any, Any, IdentityMap, bool], list[Any]]
+    insert_row: Callable[[Any, Callable[[Any], Any]], tuple[object, ...]]
+
+    def update(self, bits: int) -> tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]:
+        """Return the columns of the fields whose bits are set.
+
+        And the function that makes their values of an object.
+        """
+        raise NotImplementedError
+
+    def key_row(self, key: Any) -> tuple[object, ...]:
+        """Return a key in store form."""
+        raise NotImplementedError
+
+    def image(self, row: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
+        """Return the captured image and the version of a fetched row."""
+        raise NotImplementedError
+
+    def clean_row(self, bits: int, image: tuple[Any, ...]) -> tuple[object, ...]:
+        """Return the columns of the fields whose bits are set, of an image, in store form."""
+        raise NotImplementedError

@@ -1,0 +1,96 @@
+"""The record of an object that is new, changed or deleted: a view of the object.
+
+And what it was when it was clean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graven.core.mapper import Mapper
+from graven.core.values import ABSENT, same
+
+__all__ = ["ObjectRecord", "Stored"]
+
+
+class Stored:
+    """What the open transaction holds of a record after a flush: whether it is there.
+
+    Its version and clean image.
+    """
+
+    __slots__ = ("exists", "image", "made_key", "version")
+
+    def __init__(self, exists: bool, version: int, image: tuple[Any, ...] | None) -> None:
+        """Keep the three; *made_key* says that the store made the key in this transaction."""
+        self.exists, self.version, self.image = exists, version, image
+        self.made_key = False
+
+
+class ObjectRecord:
+    """One object that the unit of work tracks closely.
+
+    The current values are the object's own attributes. ``clean`` is the captured image of when it
+    was read, ``None`` for a new one; ``version`` the version it was read at.
+    """
+
+    __slots__ = ("clean", "instance", "is_sealed", "key", "mapper", "state", "stored", "version")
+
+    def __init__(
+        self,
+        mapper: Mapper,
+        instance: Any,
+        state: str | None,
+        clean: tuple[Any, ...] | None,
+        version: int,
+    ) -> None:
+        """Make the record of *instance*."""
+        self.mapper = mapper
+        self.instance = instance
+        self.state = state
+        self.clean = clean
+        self.version = version
+        self.key: Any = None
+        self.stored: Stored | None = None
+        self.is_sealed = False
+
+    def bits(self) -> int:
+        """Return which fields differ from the clean image, bit *i* for field *i*.
+
+        0 for a new record.
+        """
+        return 0 if self.clean is None else self.mapper.changed(self.instance, self.clean)
+
+    def dirty_value(self, field: str) -> object:
+        """Return the captured value of *field*, or ``ABSENT`` if it is the clean one."""
+        index = self.mapper.field_index[field]
+        value = self.mapper.fields[index].capture(self.instance)
+        if self.clean is not None and same(value, self.clean[index]):
+            return ABSENT
+        return value
+
+    def put_dirty(self, field: str, value: object) -> None:
+        """Restore a captured value; ``ABSENT`` restores the clean one."""
+        index = self.mapper.field_index[field]
+        if value is ABSENT:
+            if self.clean is None:
+                return
+            value = self.clean[index]
+        self.mapper.fields[index].restore(self.instance, value)
+
+    def dirty_fields(self) -> tuple[str, ...]:
+        """Return the names of the fields that differ from the clean image.
+
+        None for a new record.
+        """
+        return self.names(self.bits())
+
+    def names(self, bits: int) -> tuple[str, ...]:
+        """Return the names of the fields whose bits are set."""
+        return tuple(
+            field.name for index, field in enumerate(self.mapper.fields) if bits >> index & 1
+        )
+
+    def bits_of(self, names: tuple[str, ...]) -> int:
+        """Return the bits of the fields named."""
+        return sum(1 << self.mapper.field_index[name] for name in names)

@@ -1,0 +1,1 @@
+"""The only modules that do input and output: each performs requests on one store."""

@@ -1,0 +1,177 @@
+"""A pool's bookkeeping, the same in both colours: who has a connection, who waits for one.
+
+The last connection given back is the first to be taken (its caches are warm). Who waits is served
+in the order of arrival: a connection goes from hand to hand, so nobody starves. Taking and giving
+back touch one list each, which is atomic; only opening, waiting and closing take the lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from threading import Lock
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
+
+from graven.errors import UnavailableError, UsageError
+
+__all__ = ["Pooled", "Rack", "Waiter", "keep_inherited"]
+
+
+class Pooled(Protocol):
+    """What a rack asks of a connection."""
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it was opened by a parent of this process."""
+        ...
+
+
+C = TypeVar("C", bound=Pooled)
+
+
+class Waiter(Generic[C]):
+    """Waits for a connection, or, when one broke, for the right to open one."""
+
+    def __init__(self) -> None:
+        """Wait for nothing yet."""
+        self.connection: C | None = None
+        self.may_open = False
+
+    def wake(self) -> None:
+        """Tell whoever waits to look; called by another thread."""
+        raise NotImplementedError
+
+
+class Rack(Generic[C]):
+    """The connections of one pool; safe to share between threads."""
+
+    def __init__(self, size: int) -> None:
+        """Hold up to *size* connections."""
+        if size < 1:
+            raise UsageError(
+                f"a pool of {size} connections cannot serve; give a size of at least 1"
+            )
+        self.size = size
+        self.count = 0
+        self.is_closed = False
+        self.idle: list[C] = []
+        self._waiters: deque[Waiter[C]] = deque()
+        self._lock = Lock()
+        _racks.add(self)
+
+    def take(self) -> C | None:
+        """Return an idle connection, or ``None``: then see :meth:`reserve`."""
+        if self._waiters or self.is_closed:
+            return None
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return None
+
+    def reserve(self, waiter: Waiter[C]) -> bool:
+        """Return whether *waiter* has something now: a connection, or the right to open one.
+
+        If not, it is in the queue, until it is woken or calls :meth:`give_up`.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            self._waiters.append(waiter)
+            self._serve()
+            return waiter.connection is not None or waiter.may_open
+
+    def leave(self, waiter: Waiter[C]) -> None:
+        """Take *waiter* out of the queue, if it is still there."""
+        with self._lock:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def give_up(self, waiter: Waiter[C]) -> None:
+        """Let *waiter* wait no more; what it has been given meanwhile goes to the next."""
+        self.leave(waiter)
+        if waiter.connection is not None:
+            self.give(waiter.connection)
+        elif waiter.may_open:
+            self.drop()
+
+    def give(self, connection: C) -> bool:
+        """Put a connection back, or into the hands of who waits longest; ``False`` if too late."""
+        self.idle.append(connection)
+        if self._waiters:
+            with self._lock:
+                self._serve()
+        return not self.is_closed
+
+    def drop(self) -> None:
+        """Count one less: it broke, or could not be opened; somebody else may open one."""
+        with self._lock:
+            self.count -= 1
+            self._serve()
+
+    def close(self) -> list[C]:
+        """Refuse every further use; return the connections that are idle."""
+        with self._lock:
+            self.is_closed = True
+            idle, self.idle = self.idle, []
+            self.count -= len(idle)
+            waiters, self._waiters = self._waiters, deque()
+        for waiter in waiters:
+            waiter.wake()
+        return idle
+
+    def _serve(self) -> None:
+        while self._waiters and not self.is_closed and (self.idle or self.count < self.size):
+            waiter = self._waiters.popleft()
+            if self.idle:
+                waiter.connection = self.idle.pop()
+            else:
+                self.count += 1
+                waiter.may_open = True
+            waiter.wake()
+
+    def _refuse_if_closed(self) -> None:
+        if self.is_closed:
+            raise UsageError(
+                "a connection was asked of a database that is closed; usually close() was called, "
+                "or "
+                "its block was left; make a new Database"
+            )
+
+    def refused(self, timeout_s: float) -> Exception:
+        """Return the error for a waiter that was woken with nothing, or whose time ran out."""
+        if self.is_closed:
+            return UsageError("the database was closed while a connection was waited for")
+        return UnavailableError(
+            f"a connection was waited for {timeout_s} s: {self.count - len(self.idle)} of "
+            f"{self.size} are "
+            f"out; usually sessions stay open in transactions or streams; end them, or raise "
+            f"pool_size",
+            waited_s=timeout_s,
+        )
+
+    def forked(self) -> None:
+        """Forget, in a forked child, everything that belongs to its parent."""
+        _inherited.extend(self.idle)
+        self.idle = []
+        self.count = 0
+        self._waiters = deque()
+        self._lock = Lock()
+
+
+_racks: WeakSet[Rack[Any]] = WeakSet()
+_inherited: list[Any] = []
+"""Connections of a parent process, kept so that this one does not even close them."""
+
+
+def keep_inherited(connection: object) -> None:
+    """Keep a parent's connection from being closed by this process, which could harm the file."""
+    _inherited.append(connection)
+
+
+def _forked() -> None:
+    for rack in _racks:
+        rack.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,183 @@
+"""Requests performed on one SQLite connection: compiled by the dialect, executed, replied to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+from graven.dialects.sqlite import SQLiteDialect
+from graven.drivers.sqlite_statements import SQLiteStatements
+from graven.ops.requests import (
+    Begin,
+    Call,
+    Close,
+    Commit,
+    Create,
+    Delete,
+    Execute,
+    Fetch,
+    FetchKeys,
+    Insert,
+    Inspect,
+    Open,
+    Operation,
+    Orphan,
+    Orphans,
+    Page,
+    Rollback,
+    Row,
+    TableShape,
+    Update,
+)
+
+__all__ = ["SQLiteRequests"]
+
+ROWS_PER_INSERT = (100, 10)
+"""Rows in one statement: measured 1.2 µs a row by hundreds, 1.7 µs by tens, 2.2 µs one by one."""
+
+READING = ("select", "values", "explain")
+
+
+class SQLiteRequests:
+    """Performs requests; ``performers`` has the function for each type of request."""
+
+    __slots__ = ("_dialect", "_statements", "performers")
+
+    def __init__(self, statements: SQLiteStatements, dialect: SQLiteDialect) -> None:
+        """Perform on *statements*."""
+        self._statements = statements
+        self._dialect = dialect
+        self.performers: dict[type[Operation[Any]], Callable[[Any], Any]] = {
+            Begin: self._begin,
+            Commit: self._commit,
+            Rollback: self._rollback,
+            Fetch: self._fetch,
+            FetchKeys: self._fetch_keys,
+            Insert: self._insert,
+            Update: self._update,
+            Delete: self._delete,
+            Execute: self._execute,
+            Inspect: self._inspect,
+            Create: self._create,
+            Call: self._call,
+            Open: self._open,
+            Page: self._page,
+            Close: self._close,
+            Orphans: self._orphans,
+        }
+
+    # ── transactions ────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, request: Begin) -> None:
+        if request.write:
+            self._statements.write("begin immediate")
+        else:
+            self._statements.read("begin")
+
+    def _commit(self, _: Commit) -> None:
+        self._statements.write("commit")
+        self._statements.writing = False
+
+    def _rollback(self, _: Rollback) -> None:
+        if self._statements.in_transaction:
+            self._statements.write("rollback")
+        self._statements.writing = False
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────
+
+    def _fetch(self, request: Fetch) -> list[Row]:
+        return self._statements.read(*self._dialect.fetch(request.select))
+
+    def _fetch_keys(self, request: FetchKeys) -> list[Row]:
+        statements = self._dialect.fetch_keys(request)
+        if len(statements) == 1:
+            text, parameters = statements[0]
+            return self._statements.read(text, parameters)
+        return [row for statement in statements for row in self._statements.read(*statement)]
+
+    def _open(self, request: Open) -> object:
+        return self._statements.open_stream(*self._dialect.fetch(request.select))
+
+    def _page(self, request: Page) -> list[Row]:
+        return self._statements.page(request.handle, request.size)
+
+    def _close(self, request: Close) -> None:
+        self._statements.close_stream(request.handle)
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────
+
+    def _insert(self, request: Insert) -> list[object]:
+        if not request.columns:
+            # Rows of nothing but keys that the store makes: null asks for one.
+            nulls = [(None,)] * len(request.rows)
+            return self._insert_made(Insert(request.table, (), nulls))
+        if request.table.store_made and request.table.key[0] not in request.columns:
+            return self._insert_made(request)
+        at = 0
+        for text, values in self._many(request):
+            at += self._statements.write(text, values)
+        if at < len(request.rows):
+            self._statements.write_many(self._dialect.insert(request, 1), request.rows[at:])
+        return []
+
+    def _insert_made(self, request: Insert) -> list[object]:
+        """Insert rows whose keys the store makes; what comes later is higher, so sort."""
+        keys: list[Any] = []
+        for text, values in self._many(request):
+            found: list[Any] = [row[0] for row in self._statements.write_returning(text, values)]
+            keys += sorted(found)
+        single = self._dialect.insert(request, 1)
+        for row in request.rows[len(keys) :]:
+            keys.append(self._statements.write_returning(single, row)[0][0])
+        return keys
+
+    def _many(self, request: Insert) -> Iterator[tuple[str, Row]]:
+        """Yield statements that insert many rows each, until only few are left."""
+        rows, width, at = request.rows, len(request.columns), 0
+        for size in ROWS_PER_INSERT:
+            if len(rows) - at < size or size * width > self._statements.parameters_max:
+                continue
+            text = self._dialect.insert(request, size)
+            while at + size <= len(rows):
+                yield text, tuple(chain.from_iterable(rows[at : at + size]))
+                at += size
+
+    def _update(self, request: Update) -> int:
+        return self._statements.write_many(self._dialect.update(request), request.rows)
+
+    def _delete(self, request: Delete) -> int:
+        return self._statements.write_many(self._dialect.delete(request), request.rows)
+
+    def _execute(self, request: Execute) -> tuple[list[Row], tuple[str, ...]]:
+        if not request.statement.lstrip().lower().startswith(READING):
+            self._statements.writing = True
+        parameters = self._dialect.parameters(request.parameters)
+        return self._statements.execute(request.statement, parameters)
+
+    # ── tables ──────────────────────────────────────────────────────────────────────────────
+
+    def _inspect(self, request: Inspect) -> TableShape | None:
+        name = (request.name,)
+        columns = self._statements.read(self._dialect.columns_text, name)
+        indexes = self._statements.read(self._dialect.indexes_text, name) if columns else []
+        return self._dialect.shape(columns, indexes)
+
+    def _create(self, request: Create) -> None:
+        for text in self._dialect.create(request):
+            self._statements.write(text)
+
+    def _orphans(self, request: Orphans) -> list[Orphan]:
+        found: list[Orphan] = []
+        for table in request.tables:
+            for reference in table.references:
+                size = len(table.key)
+                statement = self._dialect.orphans(table, reference, request.limit - len(found))
+                found += (
+                    Orphan(table.name, row[:size], reference.columns, reference.table, row[size:])
+                    for row in self._statements.read(*statement)
+                )
+        return found
+
+    def _call(self, request: Call) -> Any:
+        return request.function(*request.arguments)

@@ -1,0 +1,4 @@
+"""Logic that talks to the world, written once.
+
+Generators that yield requests and receive replies.
+"""

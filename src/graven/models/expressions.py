@@ -1,0 +1,234 @@
+"""The class-level face of a field: ``Account.balance > 10`` is a condition.
+
+``Receipt.source.owner`` a path.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Any
+
+from graven.core.mapper import Mapper
+from graven.errors import QueryError
+from graven.models.checks import fits, unstorable
+from graven.models.fields import ModelField, ReferenceField
+from graven.ops.conditions import And, Compare, Condition, In, Like, Not, Or, Order, Path, Step
+
+__all__ = ["FieldExpression", "asc", "desc", "expression_for", "ilike", "in_", "like"]
+
+
+class FieldExpression:
+    """A field as a query sees it. Compare it to make a condition.
+
+    Follow a reference by its attributes.
+    """
+
+    __slots__ = ("_field", "_mapper", "_owner", "_parents", "_steps")
+
+    def __init__(
+        self,
+        owner: Mapper,
+        mapper: Mapper,
+        field: Any,
+        steps: tuple[Step, ...],
+        parents: tuple[Any, ...],
+    ) -> None:
+        """Make the expression for *field* of *mapper*, reached from *owner* by *steps*."""
+        self._owner, self._mapper, self._field = owner, mapper, field
+        self._steps, self._parents = steps, parents
+
+    def __getattr__(self, name: str) -> FieldExpression:
+        field = self._field
+        if not isinstance(field, ReferenceField):
+            raise QueryError(
+                f"cannot follow {self!r} to {name!r}: only a reference leads on to other fields, "
+                "and "
+                f"{field.name} is none.",
+                model=self._mapper.name,
+                field=field.name,
+            )
+        target = field.target
+        if name not in target.field_index:
+            raise QueryError(
+                f"cannot follow {self!r} to {name!r}: {target.name} has no such field.",
+                model=target.name,
+                field=name,
+            )
+        step = Step(field.columns, target.root.table)
+        steps, parents = (*self._steps, step), (*self._parents, field)
+        return FieldExpression(self._owner, target, target.field(name), steps, parents)
+
+    def __repr__(self) -> str:
+        names = [self._owner.name, *(field.name for field in self._parents), self._field.name]
+        return ".".join(names)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
+        return compare("==", self, other)
+
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
+        return compare("!=", self, other)
+
+    def __lt__(self, other: object) -> Condition:
+        return compare("<", self, other)
+
+    def __le__(self, other: object) -> Condition:
+        return compare("<=", self, other)
+
+    def __gt__(self, other: object) -> Condition:
+        return compare(">", self, other)
+
+    def __ge__(self, other: object) -> Condition:
+        return compare(">=", self, other)
+
+
+def expression_for(mapper: Any, field: ModelField) -> FieldExpression:
+    """Make the query field of a model's own *field*."""
+    return FieldExpression(mapper, mapper, field, (), ())
+
+
+def paths_of(expression: FieldExpression) -> list[Path]:
+    """Return the path of each column of the expression's field."""
+    columns = expression._field.column_values
+    return [Path(expression._steps, column.name, column.kind) for column in columns]
+
+
+def _single_path(expression: object, use: str) -> Path:
+    if not isinstance(expression, FieldExpression):
+        raise QueryError(
+            f"cannot use {expression!r} for {use}: a field of a model is needed, as in "
+            "Account.balance."
+        )
+    paths = paths_of(expression)
+    if len(paths) != 1 or expression._field.form not in ("scalar", "reference"):
+        raise QueryError(
+            f"cannot use {expression!r} for {use}: it is not stored as one plain value.",
+            model=expression._mapper.name,
+            field=expression._field.name,
+        )
+    return paths[0]
+
+
+def stored_values(expression: FieldExpression, value: object) -> tuple[object, ...]:
+    """Return what *value* is in the columns of the field, in Python form.
+
+    :raises QueryError: if the value cannot be a value of the field.
+    """
+    field = expression._field
+    columns = field.column_values
+    if value is None:
+        return (None,) * len(columns)
+    if isinstance(field, ReferenceField):
+        return _key_values(expression, field, value)
+    if field.form != "scalar":
+        raise _misfit(expression, value, "only None; such a field is not compared by the store")
+    python, kind = field.type.python, field.type.kind
+    if isinstance(value, enum.Enum) and isinstance(value, python):
+        return (value.value if value.value in field.type.choices else value.name,)
+    if python is float and type(value) is int:
+        value = float(value)
+    if not fits(value, python):
+        raise _misfit(expression, value, python.__name__)
+    if why := unstorable(kind, value):
+        raise _misfit(expression, value, python.__name__, why)
+    return (value,)
+
+
+def _key_values(
+    expression: FieldExpression, field: ReferenceField, value: object
+) -> tuple[object, ...]:
+    if isinstance(value, field.type.target):
+        value = field.target.key_of(value)
+        if value is None:
+            raise _misfit(expression, value, f"a {field.target.name} that has its key already")
+    parts = value if len(field.columns) > 1 else (value,)
+    if not isinstance(parts, tuple) or len(parts) != len(field.columns):
+        raise _misfit(expression, value, f"a {field.target.name} or its key")
+    for name, part in zip(field.target.key_fields, parts, strict=True):
+        python = field.target.field(name).type.python
+        if not fits(part, python):
+            raise _misfit(expression, value, f"a {field.target.name} or its key, {python.__name__}")
+    return parts
+
+
+def _misfit(expression: FieldExpression, value: object, expected: str, why: str = "") -> QueryError:
+    return QueryError(
+        f"cannot compare {expression!r} with {value!r:.100} ({type(value).__name__}): expected "
+        f"{expected}.{' ' + why if why else ''}",
+        model=expression._mapper.name,
+        field=expression._field.name,
+    )
+
+
+def compare(operator: str, left: FieldExpression, right: object) -> Condition:
+    """Make the condition ``left operator right``."""
+    paths = paths_of(left)
+    if isinstance(right, FieldExpression):
+        values: tuple[object, ...] = tuple(paths_of(right))
+        if [path.kind for path in paths] != [getattr(path, "kind", None) for path in values]:
+            raise _misfit(left, right, "a field of the same type")
+    else:
+        values = stored_values(left, right)
+    if operator in ("<", "<=", ">", ">="):
+        return Compare(operator, _single_path(left, "an order comparison"), values[0])
+    equal = [Compare("==", path, value) for path, value in zip(paths, values, strict=True)]
+    if not equal:
+        raise _misfit(left, right, "a field that has a column")
+    whole: Condition = equal[0] if len(equal) == 1 else And(tuple(equal))
+    return (
+        whole
+        if operator == "=="
+        else Not(whole)
+        if len(equal) > 1
+        else Compare("!=", paths[0], values[0])
+    )
+
+
+def in_(expression: Any, values: Iterable[object]) -> Condition:
+    """The value of the field is one of *values*, which may contain ``None``."""
+    listed = [stored_values(expression, value) for value in values]
+    paths = paths_of(expression)
+    if len(paths) == 1:
+        return In(paths[0], tuple(row[0] for row in listed))
+    return Or(
+        tuple(
+            And(tuple(Compare("==", path, part) for path, part in zip(paths, row, strict=True)))
+            for row in listed
+        )
+    )
+
+
+def _text_path(expression: Any, pattern: object, use: str) -> Path:
+    path = _single_path(expression, use)
+    if path.kind != "str" or not isinstance(pattern, str):
+        raise QueryError(
+            f"cannot match {expression!r} against {pattern!r} with {use}: both must be text.",
+            model=expression._mapper.name,
+            field=expression._field.name,
+        )
+    return path
+
+
+def like(expression: Any, pattern: str) -> Condition:
+    r"""The text matches *pattern*, case minded: ``%`` is any text, ``_`` any one character.
+
+    ``\`` escapes.
+    """
+    return Like(_text_path(expression, pattern, "like"), pattern)
+
+
+def ilike(expression: Any, pattern: str) -> Condition:
+    """The text matches *pattern* as for :func:`like`, upper and lower case being the same."""
+    return Like(_text_path(expression, pattern, "ilike"), pattern, ignore_case=True)
+
+
+def asc(expression: Any) -> Order:
+    """Order by the field, least first; nulls are the least."""
+    return Order(_single_path(expression, "an order"))
+
+
+def desc(expression: Any) -> Order:
+    """Order by the field, greatest first; nulls come last."""
+    return Order(_single_path(expression, "an order"), descending=True)

@@ -1,0 +1,323 @@
+"""The fields of a model, by form: how each is captured, restored, and compared.
+
+A scalar lives in one slot. The other forms have two: the value, which is set at first access, and
+what it was made of, the *raw* form: the key of a reference, the text of a document, the tuple of
+members of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graven.core.values import ABSENT, same
+from graven.models.checks import refuse
+from graven.models.declarations import MISSING, Declaration
+from graven.models.types import FieldType
+from graven.ops.schema import Column, Table
+
+__all__ = [
+    "DocumentField",
+    "LinksField",
+    "ListField",
+    "ModelField",
+    "ReferenceField",
+    "ScalarField",
+]
+
+
+class ModelField:
+    """What all fields have: a name, a form, the declaration, the slots, and the columns."""
+
+    form = ""
+    watched = False
+
+    def __init__(self, owner: str, name: str, kind: FieldType, said: Declaration) -> None:
+        """Make the field *name* of the model *owner*."""
+        self.owner = owner
+        self.name = name
+        self.type = kind
+        self.said = said
+        self.nullable = kind.nullable
+        self.column_values: tuple[Column, ...] = ()
+        self.value: Any = None
+        self.raw: Any = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that hold the field."""
+        return tuple(column.name for column in self.column_values)
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a new object may be made without a value for it."""
+        return self.said.default is not MISSING or self.said.default_factory is not None
+
+    def bind(self, model: type[Any]) -> None:
+        """Find the slots of the field in the class."""
+        for cls in model.__mro__:
+            if self.name in cls.__dict__:
+                self.value = cls.__dict__[self.name]
+                self.raw = cls.__dict__.get(f"_raw_{self.name}")
+                return
+
+    def loaded(self, instance: Any) -> Any:
+        """Return the value if it is loaded, otherwise ``ABSENT``."""
+        try:
+            return self.value.__get__(instance)
+        except AttributeError:
+            return ABSENT
+
+    def renew(self, instance: Any, raw: Any) -> None:
+        """Take the raw form that was read anew; a value made of the old one is dropped."""
+        self.raw.__set__(instance, raw)
+        self.unload(instance)
+
+    def unload(self, instance: Any) -> None:
+        """Drop the loaded value, so that the next access makes it of the raw form again."""
+        if self.loaded(instance) is not ABSENT:
+            self.value.__delete__(instance)
+
+    def _column(self, name: str, kind: str, nullable: bool) -> Column:
+        return Column(
+            name,
+            kind,
+            nullable,
+            self.said.unique,
+            self.said.index,
+            self.type.choices,
+            self.said.renamed_from,
+        )
+
+
+class ScalarField(ModelField):
+    """A single value in a single column."""
+
+    form = "scalar"
+
+    def __init__(self, owner: str, name: str, kind: FieldType, said: Declaration) -> None:
+        """Make the field and its column."""
+        super().__init__(owner, name, kind, said)
+        self.column_values = (self._column(name, kind.kind, kind.nullable),)
+
+    def capture(self, instance: Any) -> object:
+        """Return the value."""
+        return self.value.__get__(instance)
+
+    def restore(self, instance: Any, captured: object) -> None:
+        """Set the value."""
+        self.value.__set__(instance, captured)
+
+    renew = restore
+
+    def shown(self, captured: object) -> object:
+        """Return what stands for the captured value in messages and conflicts."""
+        return captured
+
+
+class ReferenceField(ModelField):
+    """Another object, stored as its key.
+
+    It is captured as the key of the clean value, or as the object itself where another one was set.
+    """
+
+    form = "reference"
+    target: Any
+    is_owner = False
+
+    def resolve(self, target: Any) -> None:
+        """Take the *target* mapper and make the columns like its key's."""
+        self.target = target
+        key = target.key_columns
+        names = [f"{self.name}_id"] if len(key) == 1 else [f"{self.name}_{one.name}" for one in key]
+        self.column_values = tuple(
+            self._column(name, column.kind, self.nullable)
+            for name, column in zip(names, key, strict=True)
+        )
+
+    def key_in(self, instance: Any) -> Any:
+        """Return the key that the field refers to now.
+
+        ``None`` if to nothing or to what has no key yet.
+        """
+        value = self.loaded(instance)
+        if value is ABSENT:
+            return self.raw.__get__(instance)
+        return None if value is None else self.target.key_of(value)
+
+    def capture(self, instance: Any) -> object:
+        """Return the raw key if the field still means it, otherwise the object that was set.
+
+        Or ``None``.
+        """
+        value = self.loaded(instance)
+        raw = self.raw.__get__(instance)
+        if value is ABSENT:
+            return raw
+        if value is None or not isinstance(value, self.type.target):
+            return value
+        key = self.target.key_of(value)
+        return raw if key is not None and same(key, raw) else value
+
+    def restore(self, instance: Any, captured: object) -> None:
+        """Refer to the captured object, or to the one with the raw key."""
+        if captured is None or isinstance(captured, self.type.target):
+            self.value.__set__(instance, captured)
+        else:
+            self.unload(instance)
+
+    def settle(self, instance: Any) -> None:
+        """Make the current key the raw one."""
+        value = self.loaded(instance)
+        if value is not ABSENT:
+            self.raw.__set__(instance, None if value is None else self.target.key_of(value))
+
+    def shown(self, captured: object) -> object:
+        """Return the key."""
+        return self.target.key_of(captured) if isinstance(captured, self.type.target) else captured
+
+
+class DocumentField(ModelField):
+    """A container or an embedded value.
+
+    Stored as a JSON text that keeps the types its annotation names.
+    """
+
+    form = "document"
+    watched = True
+
+    def __init__(self, owner: str, name: str, kind: FieldType, said: Declaration) -> None:
+        """Make the field and its column; the codec is made at first use."""
+        super().__init__(owner, name, kind, said)
+        self.column_values = (self._column(name, "json", kind.nullable),)
+        self._encode: Callable[[Any], bytes] | None = None
+        self._decode: Callable[[str], Any] | None = None
+
+    def _codec(self) -> tuple[Callable[[Any], bytes], Callable[[str], Any]]:
+        if self._encode is None or self._decode is None:
+            from msgspec.json import Decoder, Encoder
+
+            self._encode = Encoder().encode
+            self._decode = Decoder(self.type.annotation).decode
+        return self._encode, self._decode
+
+    def decode(self, text: str | None) -> Any:
+        """Make the value of its text."""
+        return None if text is None else self._codec()[1](text)
+
+    def encode(self, instance: Any, value: Any) -> str | None:
+        """Make the text of a value.
+
+        :raises DataError: if the value does not fit the annotation or would not come back the same.
+        """
+        if value is None and self.nullable:
+            return None
+        encode, decode = self._codec()
+        try:
+            text = encode(value).decode()
+            back = decode(text)
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+            raise self._refused(instance, value, str(error)) from error
+        if not same(back, value):
+            raise self._refused(instance, value, f"It would come back as {back!r:.80}.")
+        return text
+
+    def _refused(self, instance: Any, value: Any, why: str) -> Exception:
+        expected = getattr(self.type.annotation, "__name__", None) or str(self.type.annotation)
+        if "recursion" in why:
+            why = "It contains itself."
+        return refuse(self.owner, _key_of(instance), self.name, value, str(expected), why)
+
+    def load(self, instance: Any) -> Any:
+        """Make the value of the raw text and keep it."""
+        value = self.decode(self.raw.__get__(instance))
+        self.value.__set__(instance, value)
+        return value
+
+    def capture(self, instance: Any) -> object:
+        """Return the text of the current value.
+
+        The raw text if the value is not loaded or means the same.
+        """
+        raw = self.raw.__get__(instance)
+        value = self.loaded(instance)
+        if value is ABSENT:
+            return raw
+        text = self.encode(instance, value)
+        if text != raw and raw is not None and text is not None and same(self.decode(raw), value):
+            return raw
+        return text
+
+    def restore(self, instance: Any, captured: Any) -> None:
+        """Make the value of the captured text."""
+        if captured == self.raw.__get__(instance):
+            self.unload(instance)
+        else:
+            self.value.__set__(instance, self.decode(captured))
+
+    def settle(self, instance: Any) -> None:
+        """Make the current text the raw one."""
+        self.raw.__set__(instance, self.capture(instance))
+
+    def shown(self, captured: Any) -> object:
+        """Return the value."""
+        return self.decode(captured)
+
+
+class ListField(ModelField):
+    """A list of models: children that belong to the object."""
+
+    form = "owned"
+    watched = True
+    target: Any
+    inverse: ReferenceField
+
+    def resolve(self, target: Any) -> None:
+        """Take the *target* mapper and find the children's reference to this object."""
+        self.target = target
+        self.inverse = target.field(self.said.inverse)
+
+    def capture(self, instance: Any) -> object:
+        """Return the members as a tuple.
+
+        The raw tuple if the list is not loaded or has the same members.
+        """
+        value = self.loaded(instance)
+        raw = self.raw.__get__(instance)
+        if value is ABSENT:
+            return raw
+        members = tuple(value)
+        same_members = raw is not None and [id(one) for one in raw] == [id(one) for one in members]
+        return raw if same_members else members
+
+    def restore(self, instance: Any, captured: Any) -> None:
+        """Put the captured members into the list."""
+        if captured is None:
+            self.unload(instance)
+        else:
+            self.value.__set__(instance, list(captured))
+
+    def settle(self, instance: Any) -> None:
+        """Make the current members the raw ones."""
+        self.raw.__set__(instance, self.capture(instance))
+
+    def shown(self, captured: Any) -> object:
+        """Return the keys of the members."""
+        return None if captured is None else [self.target.key_of(one) for one in captured]
+
+
+class LinksField(ListField):
+    """A list of models that exist by themselves, joined through a table of pairs of keys."""
+
+    form = "links"
+    link_table: Table
+    owner_columns: tuple[str, ...]
+    member_columns: tuple[str, ...]
+
+    def resolve(self, target: Any) -> None:
+        """Take the *target* mapper."""
+        self.target = target
+
+
+def _key_of(instance: Any) -> object:
+    return type(instance)._mapper.key_of(instance)

@@ -1,0 +1,291 @@
+"""``Model`` and the metaclass that makes slots of annotations.
+
+A model has two classes. The one that the user wrote holds objects that are new, or changed since
+the last commit; a hidden subclass, the guard, holds clean ones and notices the first write.
+``type(obj)`` may be either, ``isinstance`` and ``obj.__class__`` always tell the user's class.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+
+from graven.core.values import ABSENT
+from graven.errors import MappingError, NotLoadedError
+from graven.models.declarations import MISSING, Declaration, field, key, many_to_many, owned
+from graven.models.types import evaluate, is_scalar_annotation, names_in
+
+__all__ = ["Hooks", "Model", "ModelType", "hooks"]
+
+_SLOT_TYPE = type(type("_", (), {"__slots__": ("slot",)}).__dict__["slot"])
+
+
+class Hooks:
+    """What the constructor of every model asks.
+
+    Is there a unit of work that adds new objects by itself?
+    """
+
+    __slots__ = ("autoadd", "constructed")
+
+    def __init__(self) -> None:
+        """Start with no such unit."""
+        self.autoadd = 0
+        self.constructed: Any = None
+
+
+hooks = Hooks()
+
+
+def _annotations(namespace: dict[str, Any]) -> dict[str, Any]:
+    """Return the annotations of a class body, evaluated or as text, in every version of Python."""
+    if "__annotations__" in namespace:
+        return dict(namespace["__annotations__"])
+    annotate = namespace.get("__annotate__") or namespace.get("__annotate_func__")
+    if annotate is None:
+        return {}
+    annotationlib = __import__("annotationlib")
+    form = annotationlib.Format.FORWARDREF
+    return dict(annotationlib.call_annotate_function(annotate, form))
+
+
+def _is_field(name: str, annotation: Any) -> bool:
+    text = annotation if isinstance(annotation, str) else ""
+    is_class_variable = "ClassVar" in text or getattr(annotation, "__origin__", None) is ClassVar
+    return not name.startswith("_") and annotation is not ClassVar and not is_class_variable
+
+
+def _local_names(frame: Any) -> dict[str, Any]:
+    """Return the names around a class body inside a function.
+
+    At module level its globals are enough.
+    """
+    return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+
+def _needs_two_slots(annotation: Any, names: dict[str, Any], model: str, name: str) -> bool:
+    try:
+        return not is_scalar_annotation(evaluate(annotation, names, model, name))
+    except (MappingError, TypeError, SyntaxError):
+        return True
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field, key, owned, many_to_many))
+class ModelType(type):
+    """The metaclass of models: slots for the annotations.
+
+    And query fields where the class is asked for them.
+    """
+
+    _declared: dict[str, tuple[Any, Declaration]]
+    _names: dict[str, Any]
+    _mapper: Any
+    _root: Any
+    _options: dict[str, Any]
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> Any:
+        """Make the class; its fields are resolved at first use.
+
+        When all models they name are there.
+        """
+        if namespace.get("_is_guard"):
+            return super().__new__(mcs, name, bases, namespace)
+        annotations = {
+            each: annotation
+            for each, annotation in _annotations(namespace).items()
+            if _is_field(each, annotation)
+        }
+        is_abstract = options.pop("abstract", False) or not bases
+        parents = [base for base in bases if isinstance(base, ModelType)]
+        declared = mcs._collect(parents, annotations, namespace)
+        names = _local_names(sys._getframe(1))
+        own = mcs._own_fields(parents, annotations, is_abstract)
+        known = names_in(namespace.get("__module__", ""), names)
+        namespace["__slots__"] = mcs._slots(own, declared, known, name, parents, is_abstract)
+        namespace.setdefault("__hash__", object.__hash__)
+        if "__eq__" in namespace:
+            namespace["__hash__"] = object.__hash__
+        cls = super().__new__(mcs, name, bases, namespace)
+        cls._declared = declared
+        cls._names = names
+        cls._options = options
+        cls._is_abstract = is_abstract
+        cls._mapper = None
+        _register(cls, parents, is_abstract)
+        return cls
+
+    def __init__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any
+    ) -> None:
+        """Do nothing: the options of the class were taken by ``__new__``."""
+        super().__init__(name, bases, namespace)
+
+    @staticmethod
+    def _collect(
+        parents: list[ModelType], annotations: dict[str, Any], namespace: dict[str, Any]
+    ) -> dict[str, tuple[Any, Declaration]]:
+        """Join the inherited declarations with those of this body.
+
+        And take the defaults out of the body.
+        """
+        declared: dict[str, tuple[Any, Declaration]] = {}
+        for parent in reversed(parents):
+            declared.update(parent._declared)
+        for name, annotation in annotations.items():
+            said = namespace.pop(name, MISSING)
+            if not isinstance(said, Declaration):
+                said = Declaration(default=said)
+            declared[name] = (annotation, said)
+        return declared
+
+    @staticmethod
+    def _own_fields(
+        parents: list[ModelType], annotations: dict[str, Any], is_abstract: bool
+    ) -> list[str]:
+        """Name the fields that need slots in this class: its own.
+
+        And those of its abstract bases.
+        """
+        if is_abstract:
+            return []
+        names: dict[str, None] = {}
+        for parent in parents:
+            if parent._is_abstract:
+                names.update(dict.fromkeys(parent._declared))
+        names.update(dict.fromkeys(annotations))
+        taken = {slot for parent in parents if not parent._is_abstract for slot in parent._declared}
+        return [name for name in names if name not in taken]
+
+    @staticmethod
+    def _slots(
+        own: list[str],
+        declared: dict[str, tuple[Any, Declaration]],
+        names: dict[str, Any],
+        model: str,
+        parents: list[ModelType],
+        is_abstract: bool,
+    ) -> tuple[str, ...]:
+        if is_abstract:
+            return ()
+        is_root = all(parent._is_abstract for parent in parents)
+        slots = list(own)
+        if is_root and not any(said.is_key for _, said in declared.values()):
+            slots += ["id"] if "id" not in slots else []
+        slots += [
+            f"_raw_{name}"
+            for name in own
+            if _needs_two_slots(declared[name][0], names, model, name)
+        ]
+        return (*slots, "_origin", "__weakref__") if is_root else tuple(slots)
+
+    def __getattribute__(cls, name: str) -> Any:
+        """Return the query field for the name of a field, otherwise the attribute."""
+        value = type.__getattribute__(cls, name)
+        if type(value) is _SLOT_TYPE and not name.startswith("_"):
+            return mapper_of(cls).expression(name)
+        return value
+
+    def __repr__(cls) -> str:
+        return f"<model {cls.__module__}.{cls.__qualname__}>"
+
+
+_models: dict[str, list[ModelType]] = {}
+
+
+def _register(cls: Any, parents: list[ModelType], is_abstract: bool) -> None:
+    concrete = [one for one in parents if not one._is_abstract]
+    root = concrete[0]._root if concrete else cls
+    cls._root = root
+    cls._subclasses = []
+    if is_abstract:
+        return
+    _models.setdefault(cls.__name__, []).append(cls)
+    if root is not cls:
+        root._subclasses.append(cls)
+        mapper = root._mapper
+        if mapper is not None:
+            raise MappingError(
+                f"cannot define {cls.__name__} as a subclass of {root.__name__} now: the table of "
+                f"{root.__name__} has been laid out, "
+                "because the model was used already. Define all subclasses before the first use "
+                "of the base.",
+                model=cls.__name__,
+            )
+
+
+def known_models(module: str) -> dict[str, Any]:
+    """Return the models by name, those of *module* before others, the newest last."""
+    return {
+        name: next((one for one in reversed(found) if one.__module__ == module), found[-1])
+        for name, found in _models.items()
+    }
+
+
+def mapper_of(model: Any) -> Any:
+    """Return the mapper of a model class, made at first use.
+
+    :raises MappingError: if the class cannot be stored as declared.
+    """
+    mapper = model._mapper
+    if mapper is None:
+        from graven.models.mapping import lay_out
+
+        mapper = lay_out(model)
+    return mapper
+
+
+class Model(metaclass=ModelType):
+    """The base of all stored classes. Annotations are the fields; ``id.
+
+    UUID`` is the key unless one is declared.
+
+    Options of the class: ``table`` (its name), ``guard`` (``"version"``, ``"fields"`` or
+    ``"none"``: what an update checks), ``unique`` and ``indexes`` (tuples of tuples of field
+    names), ``abstract`` (only a base, no table).
+    """
+
+    if TYPE_CHECKING:
+        id: Any = field(default_factory=object)
+        _origin: Any
+
+    def __init__(self, **fields: Any) -> None:
+        """Make an object of the values of its *fields*; those with a default may be left out."""
+        mapper_of(type(self)).construct(self, **fields)
+
+    def __getattr__(self, name: str) -> Any:
+        """Load a field that is not loaded; called only where ordinary look-up has failed."""
+        mapper = mapper_of(type(self))
+        index = mapper.field_index.get(name)
+        if index is None:
+            raise AttributeError(
+                f"{mapper.name!r} object has no attribute {name!r}", name=name, obj=self
+            )
+        return mapper.load_field(self, mapper.fields[index])
+
+    def __repr__(self) -> str:
+        mapper = mapper_of(type(self))
+        parts = []
+        for each in mapper.fields:
+            value = each.loaded(self)
+            if each.form == "scalar" and value is not ABSENT:
+                parts.append(f"{each.name}={value!r}")
+            elif each.form == "reference":
+                parts.append(f"{each.columns[0]}={each.key_in(self)!r}")
+        return f"{mapper.name}({', '.join(parts)})"
+
+
+def not_loaded(mapper: Any, instance: Any, name: str) -> NotLoadedError:
+    """Make the error for a field that is read where reading must not query."""
+    return NotLoadedError(
+        f"cannot read {mapper.name}.{name} of {mapper.name} {mapper.key_of(instance)!r}: it is "
+        "not loaded, and reading an attribute "
+        "does not query here, because the object belongs to an async session or its session has "
+        "ended. Load it with the "
+        f"query, as in query({mapper.name}).include({mapper.name}.{name}), or get the object by "
+        "its key.",
+        model=mapper.name,
+        key=mapper.key_of(instance),
+        field=name,
+    )

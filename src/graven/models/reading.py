@@ -1,0 +1,70 @@
+"""Read the value at a path of an object, as the store would see it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from graven.core.values import ABSENT
+from graven.models.fields import ModelField, ReferenceField, ScalarField
+from graven.models.model import mapper_of
+from graven.ops.conditions import Path, Step
+
+__all__ = ["column_value", "read_path", "step_field"]
+
+
+def column_value(instance: Any, column: str) -> Any:
+    """Return what the current value of an object is in *column*, in Python form.
+
+    ``None`` where its class has no such column.
+    """
+    mapper = mapper_of(type(instance))
+    for field in mapper.fields:
+        if column in field.columns:
+            return _value_in(instance, field, column)
+    if column == mapper.root.discriminator_column:
+        return mapper.discriminator
+    return None
+
+
+def _value_in(instance: Any, field: ModelField, column: str) -> Any:
+    if isinstance(field, ReferenceField):
+        key = field.key_in(instance)
+        return key if key is None or len(field.columns) == 1 else key[field.columns.index(column)]
+    if isinstance(field, ScalarField):
+        value = field.capture(instance)
+        if isinstance(value, enum.Enum) and isinstance(value, field.type.python):
+            return value.value if value.value in field.type.choices else value.name
+        return value
+    return field.capture(instance)  # type: ignore[attr-defined]
+
+
+def step_field(instance: Any, step: Step) -> ReferenceField | None:
+    """Return the reference of an object that a step follows."""
+    mapper = mapper_of(type(instance))
+    return next((field for field in mapper.references if field.columns == step.columns), None)
+
+
+def follow(instance: Any, step: Step, unit: Any) -> Any:
+    """Return the object that a step leads to, ``None`` if to none or to one that is not loaded."""
+    field = step_field(instance, step)
+    if field is None:
+        return None
+    value = field.loaded(instance)
+    if value is not ABSENT:
+        return value
+    key = field.key_in(instance)
+    return None if key is None else unit.find(field.target, key)
+
+
+def read_path(unit: Any) -> Any:
+    """Return the function that reads the value at a path of an object of *unit*."""
+
+    def read(instance: Any, path: Path) -> Any:
+        for step in path.steps:
+            instance = follow(instance, step, unit)
+            if instance is None:
+                return None
+        return column_value(instance, path.column)
+
+    return read

@@ -1,0 +1,26 @@
+"""Write functions as source and compile them so that debuggers and tracebacks show the lines."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["compile_function"]
+
+
+def compile_function(
+    title: str, name: str, signature: str, body: Iterable[str], names: Mapping[str, Any]
+) -> Any:
+    """Compile ``def name(signature): body`` with *names* as its globals.
+
+    The source is kept under ``<graven title.name>`` in :mod:`linecache`. *body* is a sequence of
+    lines, indented by four spaces relative to one another where they nest.
+    """
+    lines = [f"def {name}({signature}):", *(f"    {line}" for line in body)]
+    source = "\n".join(lines) + "\n"
+    filename = f"<graven {title}.{name}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace = dict(names)
+    exec(compile(source, filename, "exec"), namespace)
+    return namespace[name]

@@ -1,0 +1,256 @@
+"""The closed set of requests that a flow may make of the outside world.
+
+A flow is a generator that yields requests and receives replies. ``yield from request`` evaluates
+to the reply, and type checkers know its type. A new request is a conscious act: every driver has
+to answer it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from graven.errors import BusyRetry
+from graven.ops.conditions import Select
+from graven.ops.schema import Table
+from graven.ops.value import Value
+
+__all__ = [
+    "Begin",
+    "Close",
+    "Commit",
+    "Create",
+    "Delete",
+    "Execute",
+    "Fetch",
+    "FetchKeys",
+    "Flow",
+    "Insert",
+    "Inspect",
+    "Later",
+    "Open",
+    "Operation",
+    "Orphan",
+    "Orphans",
+    "Page",
+    "Rollback",
+    "SnapshotStale",
+    "Sweep",
+    "TableShape",
+    "Update",
+    "Write",
+]
+
+R = TypeVar("R")
+Flow = Generator["Operation[Any]", Any, R]
+Row = tuple[object, ...]
+
+
+class Operation(Value, Generic[R]):
+    """A request; its reply is an ``R``."""
+
+    def __iter__(self) -> Generator[Operation[Any], Any, R]:
+        return cast(R, (yield self))
+
+
+class Begin(Operation[None]):
+    """Begin a transaction of the store; ``write`` takes the right to write at once."""
+
+    write: bool
+
+
+class Commit(Operation[None]):
+    """Make the open transaction durable."""
+
+
+class Rollback(Operation[None]):
+    """Undo the open transaction; nothing if none is open."""
+
+
+class Fetch(Operation[list[Row]]):
+    """Reply with the rows of a select, in store form."""
+
+    select: Select
+
+
+class FetchKeys(Operation[list[Row]]):
+    """Reply with the rows of *table* whose *by* columns hold one of *keys*, in store form.
+
+    In any order.
+
+    A key is a tuple with a value for each column of *by*: in Python form, or, if *encoded*, in
+    store form. *columns* are those returned.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    by: tuple[str, ...]
+    keys: Sequence[Row]
+    encoded: bool = False
+
+
+class Later(Value):
+    """Stands in a row for the key that the store will make for the insert numbered *ordinal*."""
+
+    ordinal: int
+
+
+class Insert(Operation[list[object]]):
+    """Insert *rows*, values in store form, one for each of *columns*.
+
+    Replies with the keys that the store made, in order; with an empty list if it makes none.
+    *ordinals* numbers the rows whose keys the store makes.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+    ordinals: tuple[int, ...] = ()
+
+
+class Update(Operation[int]):
+    """Set *columns* of single rows, and add one to the version.
+
+    Replies with the number of rows matched.
+
+    A row of *rows* is: the new value of each of *columns*, the key, then the value that each of
+    *guards* must still have.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    guards: tuple[str, ...]
+    rows: Sequence[Row]
+
+
+class Delete(Operation[int]):
+    """Delete single rows; replies with the number matched. A row of *rows* is the key.
+
+    Then the guards' values.
+    """
+
+    table: Table
+    guards: tuple[str, ...]
+    rows: Sequence[Row]
+
+
+class Sweep(Operation[int]):
+    """Delete every row of *table* whose *by* columns hold one of *rows*, in store form.
+
+    Replies with the number deleted.
+    """
+
+    table: Table
+    by: tuple[str, ...]
+    rows: Sequence[Row]
+
+
+Write = Insert | Update | Delete
+
+
+class Execute(Operation[tuple[list[Row], tuple[str, ...]]]):
+    """Execute a statement in the store's own language.
+
+    Replies with its rows and the names of its columns.
+    """
+
+    statement: str
+    parameters: Sequence[object] | dict[str, object] = ()
+
+
+class TableShape(Value):
+    """What the store says of a table: each column as ``(name, declared type, not null)``.
+
+    Its key, its indexes.
+
+    An index is ``(name, columns, unique)``; partial ones and those on expressions are left out.
+    *kinds* has, for each column, the kinds of value that it holds unchanged. *defaulted* names the
+    columns that fill themselves when an insert leaves them out, *makes_key* says that the key is
+    one of them.
+    """
+
+    columns: tuple[tuple[str, str, bool], ...]
+    key: tuple[str, ...]
+    indexes: tuple[tuple[str, tuple[str, ...], bool], ...]
+    kinds: tuple[frozenset[str], ...]
+    defaulted: frozenset[str] = frozenset()
+    makes_key: bool = False
+
+
+class Inspect(Operation[TableShape | None]):
+    """Reply with the shape of the table of that *name*, or ``None`` if there is none."""
+
+    name: str
+
+
+class Create(Operation[None]):
+    """Make *table*, or, if *columns* or *indexes* are given, only these in a table that is there.
+
+    *indexes* are tuples of ``(columns, unique)``. *renames* are pairs ``(old name, new name)`` of
+    columns.
+    """
+
+    table: Table
+    whole: bool
+    renames: tuple[tuple[str, str], ...] = ()
+    columns: tuple[str, ...] = ()
+    indexes: tuple[tuple[tuple[str, ...], bool], ...] = ()
+
+
+class Call(Operation[Any]):
+    """Call *function* with what the flow has found so far; used where a shell has to take part."""
+
+    function: Callable[..., Any]
+    arguments: tuple[object, ...] = ()
+
+
+class Open(Operation[object]):
+    """Begin to read the rows of a select page by page.
+
+    Replies with a handle for :class:`Page` and :class:`Close`.
+
+    The handle belongs to the connection, which has to be kept until the handle is closed.
+    """
+
+    select: Select
+
+
+class Page(Operation[list[Row]]):
+    """Reply with the next *size* rows, in store form; with fewer, or none, at the end."""
+
+    handle: object
+    size: int
+
+
+class Close(Operation[None]):
+    """Give up a handle; nothing if it is closed already."""
+
+    handle: object
+
+
+class Orphan(Value):
+    """One row that refers to a row that is not there.
+
+    *key* is the key of the row of *table*; *missing* is what its *columns* hold, the key that
+    *target* has no row for. Both are in store form.
+    """
+
+    table: str
+    key: Row
+    columns: tuple[str, ...]
+    target: str
+    missing: Row
+
+
+class Orphans(Operation[list[Orphan]]):
+    """Reply with rows of *tables* that refer to rows that are not there, not more than *limit*."""
+
+    tables: tuple[Table, ...]
+    limit: int = 20
+
+
+class SnapshotStale(BusyRetry):
+    """A transaction that began by reading cannot write any more: somebody else has written since.
+
+    Waiting does not help: roll it back, and begin again with the right to write.
+    """
