@@ -25,7 +25,7 @@ from graven.errors import (
 )
 from graven.ops.conditions import And, Compare, In, Like, Not, Or, Order, Path, Select, Step, Truth
 from graven.ops.indexes import wanted_indexes
-from graven.ops.requests import Create, Delete, FetchKeys, Insert, SnapshotStale, Update
+from graven.ops.requests import Create, Delete, FetchKeys, Insert, SnapshotStale, Sweep, Update
 from graven.ops.schema import Column, Reference, Table
 from graven.ops.text import like_matcher
 
@@ -301,6 +301,20 @@ def test_a_delete_checks_its_guards(dialect: SQLiteDialect) -> None:
     assert dialect.delete(Delete(BOOK, ("version",), ())) == (
         "delete from `book` where `id` = ? and `version` = ?"
     )
+
+
+def test_a_sweep_deletes_by_any_columns(dialect: SQLiteDialect) -> None:
+    assert dialect.sweep(Sweep(BOOK, ("author_id", "select"), ())) == (
+        "delete from `book` where `author_id` = ? and `select` = ?"
+    )
+
+
+def test_keys_in_store_form_are_not_encoded_again(dialect: SQLiteDialect) -> None:
+    key = UUID(int=5)
+    ((_, plain),) = dialect.fetch_keys(FetchKeys(BOOK, ("id",), ("id",), [(key,)]))
+    ((_, stored),) = dialect.fetch_keys(FetchKeys(BOOK, ("id",), ("id",), [(key.bytes,)], True))
+
+    assert tuple(plain) == tuple(stored) == (key.bytes,)
 
 
 def test_an_insert_returns_only_keys_that_the_store_makes(dialect: SQLiteDialect) -> None:

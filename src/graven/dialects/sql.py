@@ -12,7 +12,7 @@ from typing import Any
 from graven.dialects.conditions import Statement, compile_select
 from graven.errors import DataError, GravenError
 from graven.ops.conditions import Select
-from graven.ops.requests import Delete, FetchKeys, Insert, Update
+from graven.ops.requests import Delete, FetchKeys, Insert, Sweep, Update
 from graven.ops.schema import Reference, Table
 
 __all__ = ["Codec", "SQLDialect", "Statement"]
@@ -219,6 +219,11 @@ class SQLDialect:
             text = f"delete from {self.quote(request.table.name)} where {where}"
             self._texts[shape] = text
         return text
+
+    def sweep(self, request: Sweep) -> str:
+        """Return the text that deletes the rows that hold one row of *request*."""
+        terms = [f"{self.quote(name)} = {self.placeholder}" for name in request.by]
+        return f"delete from {self.quote(request.table.name)} where {' and '.join(terms)}"
 
     def _guarded(self, table: Table, guards: tuple[str, ...]) -> str:
         """Return a condition on the key and the guards; only what may be null pays for it."""

@@ -27,6 +27,7 @@ from graven.ops.requests import (
     Page,
     Rollback,
     Row,
+    Sweep,
     TableShape,
     Update,
 )
@@ -57,6 +58,7 @@ class SQLiteRequests:
             Insert: self._insert,
             Update: self._update,
             Delete: self._delete,
+            Sweep: self._sweep,
             Execute: self._execute,
             Inspect: self._inspect,
             Create: self._create,
@@ -148,6 +150,9 @@ class SQLiteRequests:
 
     def _delete(self, request: Delete) -> int:
         return self._statements.write_many(self._dialect.delete(request), request.rows)
+
+    def _sweep(self, request: Sweep) -> int:
+        return self._statements.write_many(self._dialect.sweep(request), request.rows)
 
     def _execute(self, request: Execute) -> tuple[list[Row], tuple[str, ...]]:
         if not request.statement.lstrip().lower().startswith(READING):
