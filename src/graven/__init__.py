@@ -1,25 +1,11 @@
-"""Transactional objects: change ordinary objects, commit once, and every change is durable.
+"""Transactional objects: change ordinary objects, commit once, and every change is durable, or none is.
 
-Or none is.
+Names are imported at first use: ``import graven`` loads no driver, no dialect and no event loop.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from graven._sync.attempts import Attempt, Attempts
-from graven._sync.database import Database
-from graven._sync.query import Query
-from graven._sync.scope import Scope
-from graven._sync.session import Session
-from graven._sync.transaction import Transaction
-from graven.core.cache import RecordCache
-from graven.core.retry import Backoff
-from graven.errors import *  # noqa: F403
-from graven.errors import __all__ as _errors
-from graven.models.declarations import NaiveDatetime, field, key, many_to_many, owned
-from graven.models.expressions import asc, desc, ilike, in_, like
-from graven.models.model import Model
 
 if TYPE_CHECKING:
     from graven._async.attempts import AsyncAttempt, AsyncAttempts
@@ -28,6 +14,51 @@ if TYPE_CHECKING:
     from graven._async.scope import AsyncScope
     from graven._async.session import AsyncSession
     from graven._async.transaction import AsyncTransaction
+    from graven._sync.attempts import Attempt, Attempts
+    from graven._sync.database import Database
+    from graven._sync.query import Query
+    from graven._sync.scope import Scope
+    from graven._sync.session import Session
+    from graven._sync.transaction import Transaction
+    from graven.core.cache import RecordCache
+    from graven.core.retry import Backoff
+    from graven.errors import (
+        BusyRetry,
+        CheckError,
+        CommitUnknownError,
+        ConcurrentUpdate,
+        Conflict,
+        DataError,
+        DeadlockError,
+        DuplicateRecordError,
+        FieldConflict,
+        ForeignKeyError,
+        GravenError,
+        IntegrityError,
+        InvariantError,
+        MappingError,
+        MultipleFoundError,
+        NotFoundError,
+        NotLoadedError,
+        NotNullError,
+        NotSerializableError,
+        OperationError,
+        QuarantinedError,
+        QueryError,
+        ScopeError,
+        SessionError,
+        StateChangeError,
+        StoreError,
+        TransactionInactiveError,
+        TransientError,
+        UnavailableError,
+        UniqueError,
+        UnknownOperationError,
+        UsageError,
+    )
+    from graven.models.declarations import NaiveDatetime, field, key, many_to_many, owned
+    from graven.models.expressions import asc, desc, ilike, in_, like
+    from graven.models.model import Model
 
 __all__ = [
     "AsyncAttempt",
@@ -40,14 +71,46 @@ __all__ = [
     "Attempt",
     "Attempts",
     "Backoff",
+    "BusyRetry",
+    "CheckError",
+    "CommitUnknownError",
+    "ConcurrentUpdate",
+    "Conflict",
+    "DataError",
     "Database",
+    "DeadlockError",
+    "DuplicateRecordError",
+    "FieldConflict",
+    "ForeignKeyError",
+    "GravenError",
+    "IntegrityError",
+    "InvariantError",
+    "MappingError",
     "Model",
+    "MultipleFoundError",
     "NaiveDatetime",
+    "NotFoundError",
+    "NotLoadedError",
+    "NotNullError",
+    "NotSerializableError",
+    "OperationError",
+    "QuarantinedError",
     "Query",
+    "QueryError",
     "RecordCache",
     "Scope",
+    "ScopeError",
     "Session",
+    "SessionError",
+    "StateChangeError",
+    "StoreError",
     "Transaction",
+    "TransactionInactiveError",
+    "TransientError",
+    "UnavailableError",
+    "UniqueError",
+    "UnknownOperationError",
+    "UsageError",
     "asc",
     "desc",
     "field",
@@ -58,28 +121,37 @@ __all__ = [
     "many_to_many",
     "owned",
 ]
-__all__ += _errors
 
 __version__ = "0.1.0"
 
-_ASYNC = {
-    "AsyncAttempt": "attempts",
-    "AsyncAttempts": "attempts",
-    "AsyncDatabase": "database",
-    "AsyncQuery": "query",
-    "AsyncScope": "scope",
-    "AsyncSession": "session",
-    "AsyncTransaction": "transaction",
+_MODULES = {
+    "_sync.attempts": ("Attempt", "Attempts"),
+    "_sync.database": ("Database",),
+    "_sync.query": ("Query",),
+    "_sync.scope": ("Scope",),
+    "_sync.session": ("Session",),
+    "_sync.transaction": ("Transaction",),
+    "core.cache": ("RecordCache",),
+    "core.retry": ("Backoff",),
+    "models.declarations": ("NaiveDatetime", "field", "key", "many_to_many", "owned"),
+    "models.expressions": ("asc", "desc", "ilike", "in_", "like"),
+    "models.model": ("Model",),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the async half at first use.
+    """Import a public name from the module that is its home."""
+    if name not in __all__:
+        raise AttributeError(f"module 'graven' has no attribute {name!r}")
+    home = _HOMES.get(name, "errors")
+    if name.startswith("Async"):
+        home = _HOMES[name.removeprefix("Async")].replace("_sync", "_async")
+    from importlib import import_module
 
-    Importing asyncio takes longer than importing all of graven.
-    """
-    if name in _ASYNC:
-        from importlib import import_module
+    found = globals()[name] = getattr(import_module(f"graven.{home}"), name)
+    return found
 
-        return getattr(import_module(f"graven._async.{_ASYNC[name]}"), name)
-    raise AttributeError(f"module 'graven' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

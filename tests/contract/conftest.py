@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.proxy import Caller, Proxy
 
 import graven
+from tests.contract.proxy import Caller, Proxy
 
 
 class Colour:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from graven._async import colour
 from graven._async.attempts import AsyncAttempts
-from graven._async.session import AsyncSession
-from graven._async.transaction import AsyncTransaction
 from graven._common.options import checked_isolation, pool_class_for
 from graven.core.retry import Backoff
 from graven.flows.load import fetch_statement, has_table
 from graven.flows.schema import create
-from graven.models.binding import ModelBinding
 from graven.models.model import mapper_of
 from graven.models.reaching import tables_of
+
+if TYPE_CHECKING:
+    from graven._async.session import AsyncSession
+    from graven._async.transaction import AsyncTransaction
+    from graven.models.binding import ModelBinding
 
 __all__ = ["AsyncDatabase"]
 
@@ -107,6 +109,8 @@ class AsyncDatabase:
         was read is checked too, queries and absences included). With *autoadd*, objects made in
         the block become part of the session by themselves.
         """
+        from graven._async.session import AsyncSession
+
         level = self._isolation if isolation is None else checked_isolation(isolation)
         return AsyncSession(self, level, self._autoadd if autoadd is None else autoadd)
 
@@ -141,17 +145,15 @@ class AsyncDatabase:
 
         :raises TransientError: if it did not commit in 20 tries, the last error.
         """
-        result: R
-        async for attempt in self.attempts():
-            async with attempt as session:
-                result = await function(session, *args, **kwargs)
-        return result
+        return await self.attempts().run(function, *args, **kwargs)
 
     def transaction(self) -> AsyncTransaction:
         """Return the transaction of the store: the one that this task is in, or a new one.
 
         Use it as a block. Session commits and statements in the block become part of it.
         """
+        from graven._async.transaction import AsyncTransaction
+
         return self.current_transaction() or AsyncTransaction(self)
 
     async def execute(self, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
@@ -179,6 +181,8 @@ class AsyncDatabase:
         """Return the functions that carry a model to and from this store's rows."""
         found = self._bindings.get(mapper)
         if found is None:
+            from graven.models.binding import ModelBinding
+
             dialect = self.pool.dialect
             found = self._bindings[mapper] = ModelBinding(
                 mapper, dialect.encoders, dialect.decoders

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graven._async import colour
-from graven._common.linking import link, loads_for, seeds_for
-from graven.core.lifecycle import DELETED
+from graven._common.arriving import objects_of
+from graven._common.linking import having, link, loads_for, seeds_for
+from graven.core.following import cascade, followers
 from graven.core.query import Include
 from graven.core.unit import UnitOfWork
-from graven.errors import NotFoundError, SessionError, UsageError
-from graven.flows.load import fetch_by_keys, fetch_statement, include
-from graven.flows.transaction import begin
-from graven.models.checks import fits, refuse, unstorable
+from graven.core.values import ABSENT
+from graven.errors import DataError, NotFoundError, SessionError, UsageError
+from graven.flows.commit import Question
+from graven.flows.load import fetch_by_keys, fetch_statement, include, lists_read
+from graven.flows.transaction import begin_first
+from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, refuse, unstorable
 from graven.models.model import Model, mapper_of
 from graven.ops.requests import Flow
 
@@ -76,12 +79,35 @@ class AsyncLoading:
         transaction = self._db.current_transaction()
         if transaction is not None:
             return await transaction.run(flow, settle)  # type: ignore[no-any-return]
-        pool = self._db.pool
-        connection = await pool.acquire()
+        connection = await self._acquire(settle)
         try:
             return await connection.run(flow, settle)  # type: ignore[no-any-return]
         finally:
-            pool.release(connection)
+            self._db.pool.release(connection)
+
+    async def _run_and_keep(
+        self, flow: Flow[R], settle: Callable[[Any, BaseException | None], None] | None = None
+    ) -> R:
+        """Run a flow, and keep the connection with the transaction that it leaves open."""
+        if self._pinned is None:
+            connection = await self._acquire(settle)
+            try:
+                result: R = await connection.run(flow, settle)
+            except BaseException:
+                self._db.pool.release(connection)
+                raise
+            self._pinned = connection
+            return result
+        return await self._pinned.run(flow, settle)  # type: ignore[no-any-return]
+
+    async def _acquire(self, settle: Callable[[Any, BaseException | None], None] | None) -> Any:
+        """Take a connection; if there is none to be had, the call is settled with that."""
+        try:
+            return await self._db.pool.acquire()
+        except BaseException as error:
+            if settle is not None:
+                settle(None, error)
+            raise
 
     async def _read(self, flow: Flow[R]) -> R:
         """Run a flow that reads.
@@ -89,18 +115,33 @@ class AsyncLoading:
         In a snapshot or serializable session all reads see one point of the store.
         """
         if (
-            self._isolation != "optimistic"
+            self._isolation == "optimistic"
+            or self._pinned is not None
+            or self._db.current_transaction() is not None
+        ):
+            return await self._run(flow)
+        return await self._run_and_keep(begin_first(False, flow))
+
+    @property
+    def _reads_alone(self) -> bool:
+        """Whether a read may be made on any connection, and need not be remembered."""
+        return (
+            self._isolation == "optimistic"
             and self._pinned is None
             and self._db.current_transaction() is None
-        ):
-            connection = await self._db.pool.acquire()
-            try:
-                await connection.run(begin(False))
-            except BaseException:
-                self._db.pool.release(connection)
-                raise
-            self._pinned = connection
-        return await self._run(flow)
+        )
+
+    def _note(self, name: str, request: Any, answer: Sequence[Any]) -> None:
+        """Remember a question and its answer, which a serializable commit asks again."""
+        if self._isolation == "serializable":
+            self._queries.append(Question(name, request, answer))
+
+    def _note_lists(
+        self, rows: Sequence[Any], loads: Sequence[Any], loaded: Sequence[Any]
+    ) -> None:
+        if loads and self._isolation == "serializable":
+            for question in lists_read(rows, loads, loaded):
+                self._note(*question)
 
     async def _run_statement(
         self, statement: str, parameters: Any
@@ -111,24 +152,24 @@ class AsyncLoading:
 
     def _key_tuple(self, mapper: Any, key: Any) -> tuple[Any, ...]:
         """Return a key as a tuple of its parts, checked against the model."""
+        kind = mapper.plain_key_type
+        if type(key) is kind and (kind is not int or INTEGER_MIN <= key <= INTEGER_MAX):
+            return (key,)
         parts = key if len(mapper.key_fields) > 1 else (key,)
         if not isinstance(parts, tuple) or len(parts) != len(mapper.key_fields):
             expected = f"a tuple of {', '.join(mapper.key_fields)}"
-            raise refuse(mapper.name, key, "key", key, expected)
+            raise _no_key(mapper, key, expected)
         for name, part in zip(mapper.key_fields, parts, strict=True):
             python, kind = mapper.field(name).type.python, mapper.field(name).type.kind
             if not fits(part, python):
-                raise refuse(mapper.name, key, name, part, python.__name__)
+                raise _no_key(mapper, key, python.__name__)
             if why := unstorable(kind, part):
-                raise refuse(mapper.name, key, name, part, python.__name__, why)
+                raise _no_key(mapper, key, python.__name__, why)
         return parts
 
     def _is_deleted(self, mapper: Any, key: Any) -> bool:
         """Say whether the object with that key is deleted in this session."""
-        return any(
-            record.state == DELETED and record.key == key and record.mapper.root is mapper.root
-            for record in self._unit.records.values()
-        )
+        return key in self._unit.map_of(mapper).buried
 
     # -- includes ----------------------------------------------------------------------------------
 
@@ -141,48 +182,60 @@ class AsyncLoading:
             load = loads_for(self._db.binding, mapper, (one,), from_object=True)
             seeds = seeds_for(self._db.binding, objects, mapper, one.field)
             loaded = await self._read(include(seeds, load))
+            self._note_lists(seeds, load, loaded)
             link(self._unit, self._db.binding, objects, mapper, (one,), loaded)
 
-    async def _cascade(self, scope: Scope) -> None:
-        """Find what refers to the deleted objects, and delete it or let go of them.
+    async def _include(
+        self, instances: Sequence[Any], mapper: Any, includes: Sequence[Include]
+    ) -> None:
+        """Load what *includes* name and is not loaded yet, whatever was changed meanwhile."""
+        for one in includes:
+            objects = having(instances, one.field)
+            lacking = [each for each in objects if one.field.loaded(each) is ABSENT]
+            if lacking:
+                await self._load_includes(lacking, mapper, (Include(one.field),))
+            if one.inner:
+                await self._include(_referred(objects, one.field), one.field.target, one.inner)
 
-        As it declares.
+    # -- cascades ----------------------------------------------------------------------------------
+
+    async def _cascade(self, scope: Scope | None = None) -> list[Callable[[], None]]:
+        """Find what refers to the deleted objects of *scope*, or of all scopes.
+
+        And delete it or let go of them, as it declares. Returns what takes that back.
         """
+        unit = self._unit
         done: set[int] = set()
+        undo: list[Callable[[], None]] = []
         while True:
-            records = [one for one in self._unit.deleted_in(scope) if id(one) not in done]
-            if not records:
-                return
-            done.update(id(record) for record in records)
             groups: dict[Any, list[Any]] = {}
-            for record in records:
-                groups.setdefault(record.mapper.root, []).append(record)
+            for record in unit.deleted() if scope is None else unit.deleted_in(scope):
+                if record.mapper.root.referrers and id(record) not in done:
+                    done.add(id(record))
+                    groups.setdefault(record.mapper.root, []).append(record)
+            if not groups:
+                return undo
             for root, found in groups.items():
-                for child, field in _followers(root):
-                    await self._cascade_field(child, field, found)
+                for child, field in followers(root):
+                    undo += await self._cascade_field(child, field, found)
 
-    async def _cascade_field(self, child: Any, field: Any, records: Sequence[Any]) -> None:
+    async def _cascade_field(
+        self, child: Any, field: Any, records: Sequence[Any]
+    ) -> list[Callable[[], None]]:
         if not await self._db.has_table(child.table.name):
-            return
+            return []
         keys = [self._key_tuple(record.mapper, record.key) for record in records]
         binding = self._db.binding(child.root)
         flow = fetch_by_keys(child.table, binding.columns, field.columns, keys, ())
         rows, _ = await self._read(flow)
-        unit = self._unit
-        found = binding.hydrate(rows, unit, unit.map_of(child), False)
-        pending = [one.instance for one in unit.pending() if one.mapper.root is child.root]
-        gone = {record.key for record in records}
-        for one in {id(each): each for each in (*found, *pending)}.values():
-            held = next(
-                (each for each in unit.mapper(one).references if each.columns == field.columns),
-                None,
-            )
-            if held is None or held.key_in(one) not in gone or unit.state(one) in (None, DELETED):
-                continue
-            if field.said.on_delete == "set_null":
-                setattr(one, held.name, None)
-            else:
-                unit.delete(one)
+        found = objects_of(self._unit, binding, child, rows, peers=False)
+        return cascade(self._unit, child, field, records, found)
+
+    @staticmethod
+    def _take_back(undo: list[Callable[[], None]]) -> None:
+        """Take back what a cascade did."""
+        for step in reversed(undo):
+            step()
 
     # -- refreshing --------------------------------------------------------------------------------
 
@@ -215,10 +268,23 @@ class AsyncLoading:
         unit.renew(instance, image, version, keep_changes)
 
 
-def _followers(root: Any) -> list[tuple[Any, Any]]:
-    """Return the references to objects of a table that follow their deletion, each column once."""
-    found: dict[Any, tuple[Any, Any]] = {}
-    for child, field in root.referrers:
-        if field.is_owner or field.said.on_delete != "refuse":
-            found.setdefault((child.root, field.columns), (child, field))
-    return list(found.values())
+def _referred(objects: Sequence[Any], field: Any) -> list[Any]:
+    """Return the objects that *field* of *objects* refers to, each once."""
+    found: dict[Any, None] = {}
+    for one in objects:
+        value = field.loaded(one)
+        found.update(dict.fromkeys(value if isinstance(value, list) else (value,)))
+    return [one for one in found if getattr(one, "_origin", None) is not None]
+
+
+def _no_key(mapper: Any, key: Any, expected: str, why: str = "") -> DataError:
+    return DataError(
+        f"cannot look for {mapper.name} {key!r:.100} ({type(key).__name__}): its key is made of "
+        f"{', '.join(mapper.key_fields)}, and expected is {expected}.{' ' + why if why else ''} "
+        "Give a value of the key's type.",
+        model=mapper.name,
+        key=key,
+        field=mapper.key_fields[0],
+        value=key,
+        expected=expected,
+    )

@@ -9,7 +9,7 @@ from graven.errors import ScopeError
 
 if TYPE_CHECKING:
     from graven._async.session import AsyncSession
-    from graven.core.scopes import Scope
+    from graven.core import scopes
 
 __all__ = ["AsyncScope"]
 
@@ -20,7 +20,7 @@ class AsyncScope:
     Or by the end of its block.
     """
 
-    def __init__(self, session: AsyncSession, scope: Scope, ends_with: str) -> None:
+    def __init__(self, session: AsyncSession, scope: scopes.Scope, ends_with: str) -> None:
         """Stand for *scope* of *session*."""
         self._session, self._scope, self._ends_with = session, scope, ends_with
 

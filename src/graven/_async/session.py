@@ -13,15 +13,16 @@ from graven._async.transacting import AsyncTransacting
 from graven._common import views
 from graven._common.current import current_session
 from graven._common.explaining import explain_plan
+from graven._common.pausing import pausing_collector
 from graven.core.query import Include, QuerySpec
 from graven.core.unit import UnitOfWork
 from graven.errors import NotFoundError, ScopeError, SessionError
-from graven.flows.load import fetch_by_keys
+from graven.flows.load import fetch_one_key
 from graven.models.model import Model, hooks, mapper_of
 
 if TYPE_CHECKING:
     from graven._async.database import AsyncDatabase
-    from graven.core.scopes import Scope
+    from graven.core import scopes
 
 __all__ = ["AsyncSession"]
 
@@ -118,10 +119,11 @@ class AsyncSession(AsyncTransacting):
         :raises SessionError: if an object belongs to another session that is open.
         """
         self._check_open("add objects")
-        add = self._unit.add
         for instance in objects:
-            self._check_model(instance, "add")
-            add(instance, draft)
+            if not isinstance(instance, Model):
+                self._check_model(instance, "add")
+        with pausing_collector(len(objects)):
+            self._unit.add_all(objects, draft)
 
     def delete(self, *objects: Any) -> None:
         """Delete objects at the next commit; one that was never written is taken out instead.
@@ -130,8 +132,10 @@ class AsyncSession(AsyncTransacting):
         """
         self._check_open("delete objects")
         for instance in objects:
-            self._check_model(instance, "delete")
-            self._unit.delete(instance)
+            if not isinstance(instance, Model):
+                self._check_model(instance, "delete")
+        with pausing_collector(len(objects)):
+            self._unit.delete_all(objects)
 
     def expunge(self, *objects: Any) -> None:
         """Take objects out of the session, with their changes; nothing is written for them."""
@@ -179,9 +183,20 @@ class AsyncSession(AsyncTransacting):
     def guard(self, *objects: Any) -> None:
         """Let the next commit check that these objects are still as they were read.
 
-        Though it may not write them.
+        Though it may not write them. A new object needs no guard: there is nothing to compare.
+
+        :raises SessionError: if an object is not part of this session.
         """
         self._check_open("guard objects")
+        for instance in objects:
+            self._check_model(instance, "guard")
+            if self._unit.state(instance) is None:
+                raise SessionError(
+                    f"cannot guard {instance!r:.200}: it is not part of this session, so it is "
+                    "not known at which version it was read. Load it with this session, or bring "
+                    "it in with session.add first.",
+                    session=self,
+                )
         self._guarded.update(dict.fromkeys(objects))
 
     @property
@@ -260,11 +275,17 @@ class AsyncSession(AsyncTransacting):
             self._unit.add(instance)
         await self.commit_scope(self._unit.scope(), objects or None)
 
-    async def commit_scope(self, scope: Scope, only: Sequence[Any] | None = None) -> None:
+    async def commit_scope(self, scope: scopes.Scope, only: Sequence[Any] | None = None) -> None:
         """Write the changes of *scope* and end it; see :meth:`commit`."""
         async with self._lock:
             self._unit.check_end(scope)
-            await self._commit(scope, only)
+            followed = await self._cascade(scope)
+            try:
+                await self._commit(scope, only)
+            except BaseException:
+                if self.last_commit == "rolled back":
+                    self._take_back(followed)
+                raise
             if only is None:
                 self._unit.close_scope(scope)
 
@@ -400,10 +421,8 @@ class AsyncSession(AsyncTransacting):
                 if self._is_deleted(mapper, key):
                     return None
                 binding = self._db.binding(mapper)
-                flow = fetch_by_keys(
-                    mapper.table, binding.columns, mapper.table.key, (key_row,), ()
-                )
-                rows, _ = await self._read(flow)
+                flow = fetch_one_key(mapper.table, binding.columns, (key_row,))
+                rows = await self._read(flow)
                 identity = self._unit.map_of(mapper)
                 if not rows:
                     if key not in identity.entries:

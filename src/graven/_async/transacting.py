@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from graven._async.loading import AsyncLoading
 from graven._common.clock import first_version
 from graven._common.errors import name_culprit
+from graven._common.pausing import pausing_collector
 from graven.core.collect import collect
 from graven.core.conflicts import LostRace, concurrent_update, conflict_of
 from graven.core.planner import Plan, make_plan
-from graven.core.reconcile import drop_flush, fail, finished_flush, keep_flush, seal, succeed
+from graven.core.reconcile import (
+    drop_flush,
+    fail,
+    finished_flush,
+    keep_flush,
+    revert,
+    seal,
+    succeed,
+)
 from graven.errors import GravenError
-from graven.flows.commit import Checks, ReadKeys, commit, commit_after_reading, write
-from graven.flows.transaction import begin, rollback, rollback_first, then_commit
+from graven.flows.commit import (
+    Checks,
+    ReadKeys,
+    checked,
+    commit,
+    commit_after_reading,
+    commit_flushed,
+    write,
+    write_after_reading,
+)
+from graven.flows.transaction import begin_first, rollback_first
 from graven.ops.requests import Flow
 
 if TYPE_CHECKING:
     from graven._async.database import AsyncDatabase
+    from graven._async.transaction import AsyncTransaction
     from graven.core.scopes import Scope
     from graven.core.unit import UnitOfWork
 
 __all__ = ["AsyncTransacting"]
 
-R = TypeVar("R")
+Settle = Callable[[Any, BaseException | None], None]
 
 
 class AsyncTransacting(AsyncLoading):
@@ -34,11 +54,10 @@ class AsyncTransacting(AsyncLoading):
         """Work on *db* for *unit*."""
         super().__init__(db, unit, isolation)
         self._guarded: dict[Any, None] = {}
+        self._flushed_into: AsyncTransaction | None = None
         self.last_commit: str | None = None
-        """What became of the last commit: ``"committed"``, ``"rolled back"``.
-
-        Or ``None`` before the first.
-        """
+        """What became of the last commit, however its call ended: ``"committed"`` or
+        ``"rolled back"``; ``None`` before the first."""
 
     def _make_plan(self, scope: Scope, only: Sequence[Any] | None) -> Plan:
         entries = collect(self._unit, scope, only)
@@ -49,71 +68,87 @@ class AsyncTransacting(AsyncLoading):
         return plan
 
     async def _commit(self, scope: Scope, only: Sequence[Any] | None) -> None:
-        await self._cascade(scope)
-        plan = self._make_plan(scope, only)
+        self.last_commit = "rolled back"
+        with pausing_collector(self._unit.size):
+            plan = self._make_plan(scope, only)
+            seal(self._unit, plan)
         checks = self._checks(bool(plan.entries))
         if not plan.entries and not checks.reads:
             await self._unpin()
+            self.last_commit = "committed"
             return
-        seal(self._unit, plan)
         transaction = self._db.current_transaction()
         settle = self._settler(plan, scope, transaction)
+        flow = self._commit_flow(plan, checks, transaction)
         try:
             if transaction is None:
-                await self._run(self._commit_flow(plan, checks), settle)
+                await self._run(flow, settle)
             else:
-                await transaction.run(write(plan), settle)
+                await transaction.run(flow, settle)
         except LostRace as lost:
-            raise self._explained(lost) from None
+            raise self._explained(lost) from lost.__cause__
         except GravenError as error:
-            raise name_culprit(error, plan, self._db.binding) from error.__cause__
+            raise name_culprit(error, plan) from error.__cause__
         finally:
             if transaction is not None and self.last_commit == "rolled back":
                 await transaction.rollback()
             await self._unpin()
-        self._guarded.clear()
 
-    def _commit_flow(self, plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+    def _commit_flow(
+        self, plan: Plan, checks: Checks, transaction: AsyncTransaction | None
+    ) -> Flow[dict[int, object]]:
+        if transaction is not None:
+            return checked(plan, checks)
         if self._has_flushed:
-            return then_commit(write(plan))
+            return commit_flushed(plan, checks)
         if self._pinned is None:
             return commit(plan, checks)
-        if self._isolation == "snapshot":
+        if self._isolation == "snapshot" or not plan.steps:
             return rollback_first(commit(plan, checks))
         return commit_after_reading(plan, checks)
 
     def _settler(
-        self, plan: Plan, scope: Scope, transaction: Any
+        self, plan: Plan, scope: Scope, transaction: AsyncTransaction | None
     ) -> Callable[[Any, BaseException | None], None]:
         """Return what brings memory in step with the outcome, however the call ends."""
 
         def settle(made: Any, error: BaseException | None) -> None:
             if error is None:
-                memory = succeed(self._unit, plan, made, scope)
+                with pausing_collector(len(plan.entries)):
+                    memory = succeed(self._unit, plan, made, scope, transaction is not None)
                 self.last_commit = "committed"
                 self._forget_reads()
+                self._guarded.clear()
                 if transaction is not None:
-                    transaction.on_rollback(self._unit, memory)
+                    transaction.on_rollback(partial(self._revert, memory))
                 return
             fail(self._unit, plan)
             if self._has_flushed:
                 drop_flush(self._unit)
-            self.last_commit = "rolled back"
 
         return settle
 
+    def _revert(self, memory: list[Any]) -> None:
+        """Take back what became part of a transaction that was rolled back."""
+        revert(self._unit, memory)
+        self.last_commit = "rolled back"
+
     def _explained(self, lost: LostRace) -> GravenError:
         conflicts = [
-            conflict_of(loser, self._db.binding(loser.mapper.root)) for loser in lost.losers
+            conflict_of(loser, self._db.binding(loser.mapper.root), self._unit)
+            for loser in lost.losers
         ]
-        reason = f"({lost.reason})" if lost.reason else ""
-        return concurrent_update(conflicts, reason)
+        return concurrent_update(conflicts, lost.reason)
 
     def _checks(self, writes: bool) -> Checks:
-        """Return what the commit has to check besides what it writes."""
+        """Return what the commit has to check besides what it writes.
+
+        What was read before a flush was checked by it, and nobody else could write since.
+        """
         unit = self._unit
         expected: dict[Any, dict[Any, int]] = {}
-        if self._isolation == "serializable" and writes:
+        is_serializable = self._isolation == "serializable" and writes and not self._has_flushed
+        if is_serializable:
             new = {id(record.instance) for record in unit.records.values() if record.clean is None}
             for mapper, identity in unit.maps.items():
                 known = identity.known()
@@ -122,14 +157,17 @@ class AsyncTransacting(AsyncLoading):
                         known.pop(key, None)
                 expected[mapper] = known
         for instance in self._guarded:
-            mapper = unit.mapper(instance)
-            expected.setdefault(mapper.root, {})[mapper.key_of(instance)] = instance._origin.version
+            mapper, origin = unit.mapper(instance), instance._origin
+            if origin is not None and origin.unit is unit and origin is not unit.fresh:
+                expected.setdefault(mapper.root, {})[mapper.key_of(instance)] = origin.version
+        for record in unit.flushed:
+            expected.get(record.mapper.root, {}).pop(record.key, None)
         reads = [
             ReadKeys(mapper, versions, self._db.binding(mapper).key_row)
             for mapper, versions in expected.items()
             if versions
         ]
-        return Checks(reads, self._queries if writes else ())
+        return Checks(reads, list(self._queries) if is_serializable else ())
 
     async def _flush(self) -> None:
         unit = self._unit
@@ -139,6 +177,8 @@ class AsyncTransacting(AsyncLoading):
         plan = make_plan(entries, self._db.binding, first_version)
         if not plan.entries:
             return
+        transaction = self._db.current_transaction()
+        checks = self._checks(True)
         seal(unit, plan)
 
         def settle(made: Any, error: BaseException | None) -> None:
@@ -149,14 +189,47 @@ class AsyncTransacting(AsyncLoading):
             drop_flush(unit)
 
         try:
-            await self._begin_writing()
-            await self._run(write(plan), settle)
+            if transaction is not None:
+                await self._flush_into(transaction, plan, checks, settle)
+            else:
+                await self._flush_alone(plan, checks, settle)
         except LostRace as lost:
-            await self._end_flush()
-            raise self._explained(lost) from None
+            raise self._explained(lost) from lost.__cause__
         except GravenError as error:
-            await self._end_flush()
-            raise name_culprit(error, plan, self._db.binding) from error.__cause__
+            raise name_culprit(error, plan) from error.__cause__
+
+    async def _flush_into(
+        self, transaction: AsyncTransaction, plan: Plan, checks: Checks, settle: Settle
+    ) -> None:
+        """Write into the transaction of the store; a failure rolls that back as a whole."""
+        flow = write(plan) if self._flushed_into is transaction else checked(plan, checks)
+        try:
+            await transaction.run(flow, settle)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await self._unpin()
+        if self._flushed_into is not transaction:
+            self._flushed_into = transaction
+            transaction.on_rollback(partial(drop_flush, self._unit))
+
+    async def _flush_alone(self, plan: Plan, checks: Checks, settle: Settle) -> None:
+        """Write into a transaction of the session's own, and keep its connection."""
+        if self._has_flushed:
+            flow = write(plan)
+        elif self._pinned is None:
+            flow = begin_first(True, checked(plan, checks))
+        elif self._isolation == "snapshot":
+            flow = write_after_reading(plan)
+        else:
+            flow = rollback_first(begin_first(True, checked(plan, checks)))
+        try:
+            await self._run_and_keep(flow, settle)
+        except BaseException:
+            drop_flush(self._unit)
+            await self._unpin()
+            raise
+        self._has_flushed = True
 
     def _everything(self) -> list[Any]:
         entries = {}
@@ -166,25 +239,13 @@ class AsyncTransacting(AsyncLoading):
                 known.bits |= entry.bits
         return list(entries.values())
 
-    async def _begin_writing(self) -> None:
-        """Open the transaction of a flush, unless it is open."""
-        if self._has_flushed or self._db.current_transaction() is not None:
-            return
-        if self._pinned is not None:
-            await self._run(rollback())
-        else:
-            self._pinned = await self._db.pool.acquire()
-        await self._run(begin(True))
-        self._has_flushed = True
-
-    async def _end_flush(self) -> None:
-        """Undo the transaction of a flush."""
-        drop_flush(self._unit)
-        await self._unpin()
-
     async def _roll_back_transaction(self) -> None:
         """Undo what was flushed, and end the transaction that was read in."""
+        transaction, self._flushed_into = self._flushed_into, None
+        has_flushed = bool(self._unit.flushed)
         drop_flush(self._unit)
+        if transaction is not None and has_flushed:
+            await transaction.rollback()
         await self._unpin()
 
     async def _unpin(self) -> None:
@@ -192,8 +253,4 @@ class AsyncTransacting(AsyncLoading):
         connection, self._pinned = self._pinned, None
         self._has_flushed = False
         if connection is not None:
-            try:
-                if connection.in_transaction:
-                    await connection.run(rollback())
-            finally:
-                self._db.pool.release(connection)
+            self._db.pool.release(connection)

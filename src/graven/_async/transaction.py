@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graven._async import colour
-from graven.core.reconcile import revert
 from graven.errors import TransactionInactiveError
 from graven.flows.load import fetch_statement
 from graven.flows.transaction import begin, commit_open, rollback
@@ -39,7 +38,7 @@ class AsyncTransaction:
         self._token: Any = None
         self._is_active = False
         self._lock = colour.Lock()
-        self._memories: list[tuple[Any, list[Any]]] = []
+        self._undos: list[Callable[[], object]] = []
 
     @property
     def is_open(self) -> bool:
@@ -76,31 +75,29 @@ class AsyncTransaction:
 
         Roll back at once after an exception at any depth.
         """
-        if kind is not None:
-            await self.rollback()
         self._depth -= 1
         if self._depth:
+            if kind is not None:
+                await self.rollback()
             return
-        connection, self._connection = self._connection, None
         self._db.unbind_transaction(self._token)
         try:
-            if self._is_active:
-                await self._finish(connection)
-            elif kind is None:
+            if kind is not None:
+                await self.rollback()
+            elif self._is_active:
+                await self._connection.run(commit_open(), self._ended)
+            else:
                 raise self._refused("leave the transaction as if it had been committed")
         finally:
+            connection, self._connection = self._connection, None
             self._is_active = False
             self._db.pool.release(connection)
 
-    async def _finish(self, connection: Any) -> None:
-        try:
-            await connection.run(commit_open())
-        except BaseException:
+    def _ended(self, _: None, error: BaseException | None) -> None:
+        """Bring memory in step with the outcome of the commit, however its call ends."""
+        if error is not None:
             self._take_back()
-            if connection.in_transaction:
-                await connection.run(rollback())
-            raise
-        self._memories.clear()
+        self._undos.clear()
 
     async def rollback(self) -> None:
         """Undo everything that was done in the transaction.
@@ -111,7 +108,7 @@ class AsyncTransaction:
             return
         self._is_active = False
         self._take_back()
-        if self._connection is not None and self._connection.in_transaction:
+        if self._connection.in_transaction:
             await self._connection.run(rollback())
 
     async def execute(self, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
@@ -126,25 +123,32 @@ class AsyncTransaction:
         self, flow: Flow[R], settle: Callable[[Any, BaseException | None], None] | None = None
     ) -> R:
         """Run a flow inside the transaction."""
-        async with self._lock:
+        try:
+            await self._lock.acquire()
+        except BaseException as error:
+            if settle is not None:
+                settle(None, error)
+            raise
+        try:
             if not self._is_active:
-                error = self._refused("send a statement")
+                refusal = self._refused("send a statement")
                 if settle is not None:
-                    settle(None, error)
-                raise error
+                    settle(None, refusal)
+                raise refusal
             return await self._connection.run(flow, settle)  # type: ignore[no-any-return]
+        finally:
+            self._lock.release()
 
-    def on_rollback(self, unit: Any, memory: list[Any]) -> None:
-        """Let a unit take part.
+    def on_rollback(self, undo: Callable[[], object]) -> None:
+        """Let somebody take part: *undo* is called if the transaction is rolled back.
 
-        What it wrote is pending again if the transaction is rolled back.
+        The last is called first.
         """
-        self._memories.append((unit, memory))
+        self._undos.append(undo)
 
     def _take_back(self) -> None:
-        for unit, memory in reversed(self._memories):
-            revert(unit, memory)
-        self._memories.clear()
+        while self._undos:
+            self._undos.pop()()
 
     @staticmethod
     def _refused(attempted: str) -> TransactionInactiveError:

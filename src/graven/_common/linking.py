@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graven.core.lifecycle import DELETED, INSERTED
+from graven._common.arriving import objects_of
+from graven.core.lists import show_pending
 from graven.core.query import Include, Load
+from graven.core.values import ABSENT
 
-__all__ = ["link", "loads_for", "seeds_for"]
+__all__ = ["having", "link", "loads_for", "seeds_for"]
 
 Bindings = Callable[[Any], Any]
 
@@ -49,7 +51,7 @@ def seeds_for(
 ) -> list[tuple[object, ...]]:
     """Return the key, in store form, that each object is looked up by."""
     seeds = []
-    for instance in objects:
+    for instance in having(objects, field):
         if field.form == "reference":
             key = field.raw.__get__(instance)
             if key is not None:
@@ -71,30 +73,34 @@ def link(
     for one, found in zip(includes, loaded, strict=True):
         field = one.field
         target = field.target
-        binding = bindings(target.root)
-        peers = target.peers_matter
-        members = binding.hydrate(found.rows, unit, unit.map_of(target), peers)
+        members = objects_of(unit, bindings(target.root), target, found.rows)
         if one.inner:
             link(unit, bindings, members, target, one.inner, found.inner)
+        lacking = [each for each in having(objects, field) if field.loaded(each) is ABSENT]
         if field.form == "reference":
-            _link_references(unit, objects, field, members)
+            _link_references(unit, lacking, field, members)
         elif field.form == "owned":
-            _link_owned(unit, objects, mapper, field, members)
+            _link_owned(unit, lacking, mapper, field, members)
         else:
-            _link_pairs(unit, bindings, objects, mapper, field, members, found.pairs)
+            _link_pairs(unit, bindings, lacking, mapper, field, members, found.pairs)
+
+
+def having(objects: Sequence[Any], field: Any) -> list[Any]:
+    """Return those of *objects* whose class has the field; one of a subclass may be its own."""
+    owner = field.value.__objclass__
+    return [one for one in objects if isinstance(one, owner)]
 
 
 def _link_references(unit: Any, objects: Sequence[Any], field: Any, members: Sequence[Any]) -> None:
     key_of = field.target.key_of
     by_key = {key_of(member): member for member in members}
-    raw_of, put, records = field.raw.__get__, field.value.__set__, unit.records
+    buried = unit.map_of(field.target).buried
+    raw_of, put = field.raw.__get__, field.value.__set__
     for instance in objects:
         key = raw_of(instance)
-        if instance in records and field.key_in(instance) != key:
-            continue
         if key is None:
             put(instance, None)
-        elif (member := by_key.get(key)) is not None:
+        elif (member := by_key.get(key) or buried.get(key)) is not None:
             put(instance, member)
 
 
@@ -106,37 +112,23 @@ def _link_owned(
     for member in sorted(members, key=key_of):
         groups.get(inverse.raw.__get__(member), []).append(member)
     for instance in objects:
-        if field.loaded(instance):
-            continue
-        group = groups[mapper.key_of(instance)]
-        for member in group:
-            if member not in unit.records:
+        stored = groups[mapper.key_of(instance)]
+        for member in stored:
+            if inverse.loaded(member) is ABSENT:
                 inverse.value.__set__(member, instance)
-        _put_list(unit, instance, field, group)
-    _overlay(unit, objects, field)
+        field.value.__set__(instance, [one for one in stored if field.belongs(one, instance)])
+        field.raw.__set__(instance, tuple(stored))
+        unit.watch(instance)
+    unit.settle()
+    if unit.records:
+        show_pending(unit, objects)
+        for instance in objects:
+            field.loaded(instance).sort(key=lambda one: _by_key(key_of(one)))
 
 
-def _overlay(unit: Any, objects: Sequence[Any], field: Any) -> None:
-    """Let the lists show pending changes: children that are new, moved here.
-
-    Moved away or deleted.
-    """
-    wanted = {id(instance): instance for instance in objects}
-    for record in unit.pending():
-        child = record.instance
-        if record.mapper.root is not field.target.root or not isinstance(child, field.type.target):
-            continue
-        owner = field.inverse.loaded(child)
-        for instance in wanted.values():
-            members = field.loaded(instance)
-            is_in = any(one is child for one in members)
-            belongs = owner is instance and record.state != DELETED
-            if belongs and not is_in:
-                members.append(child)
-                if record.state != INSERTED:
-                    continue
-            elif is_in and not belongs:
-                members[:] = [one for one in members if one is not child]
+def _by_key(key: Any) -> tuple[bool, Any]:
+    """Order by key; what has none yet comes last."""
+    return (key is None, key or 0)
 
 
 def _link_pairs(
@@ -154,15 +146,11 @@ def _link_pairs(
     groups: dict[Any, list[Any]] = {}
     for pair in pairs:
         member = by_row.get(tuple(pair[width:]))
-        if member is not None and unit.state(member) != DELETED:
+        if member is not None:
             groups.setdefault(tuple(pair[:width]), []).append(member)
     for instance in objects:
-        if not field.loaded(instance):
-            group = groups.get(own_row(mapper.key_of(instance)), [])
-            _put_list(unit, instance, field, sorted(group, key=field.target.key_of))
-
-
-def _put_list(unit: Any, instance: Any, field: Any, members: list[Any]) -> None:
-    field.value.__set__(instance, members)
-    field.raw.__set__(instance, tuple(members))
-    unit.watch(instance)
+        group = groups.get(own_row(mapper.key_of(instance)), [])
+        group.sort(key=field.target.key_of)
+        field.value.__set__(instance, list(group))
+        field.raw.__set__(instance, tuple(group))
+        unit.watch(instance)

@@ -17,7 +17,7 @@ from graven.core.values import ABSENT
 from graven.models.reading import follow, read_path, step_field
 from graven.ops.conditions import And, Compare, Condition, In, Not, Or, Path
 
-__all__ = ["Overlay", "doubtful_condition", "unloaded_steps"]
+__all__ = ["Overlay", "all_paths", "doubtful_condition", "order_paths", "unloaded_steps"]
 
 
 class Overlay:
@@ -63,7 +63,7 @@ class Overlay:
         where = self._spec.where()
         kept = []
         for index, one in enumerate(found):
-            if one in self.pending or self._unit.state(one) in (None, DELETED):
+            if one in self.pending:
                 continue
             is_doubtful = marks is not None and marks[index]
             if not is_doubtful or where is None or holds(where, one, self._read):
@@ -91,8 +91,14 @@ def key_condition(steps: Any, columns: Sequence[str], kinds: Sequence[str], keys
     )
 
 
-def _all_paths(spec: QuerySpec) -> list[Path]:
-    return [*paths_in(spec.where()), *(term.path for term in spec.order)]
+def order_paths(spec: QuerySpec) -> list[Path]:
+    """Return the paths that the query's order reads."""
+    return [term.path for term in spec.order]
+
+
+def all_paths(spec: QuerySpec) -> list[Path]:
+    """Return the paths that the query's conditions and order read."""
+    return [*paths_in(spec.where()), *order_paths(spec)]
 
 
 def doubtful_condition(unit: Any, spec: QuerySpec) -> Condition | None:
@@ -100,7 +106,7 @@ def doubtful_condition(unit: Any, spec: QuerySpec) -> Condition | None:
 
     ``None`` if there are none.
     """
-    chains = prefixes(_all_paths(spec))
+    chains = prefixes(all_paths(spec))
     if not chains:
         return None
     parts = []
@@ -120,13 +126,14 @@ def doubtful_condition(unit: Any, spec: QuerySpec) -> Condition | None:
 
 
 def unloaded_steps(
-    unit: Any, spec: QuerySpec, instances: Sequence[Any]
+    unit: Any, paths: list[Path], instances: Sequence[Any]
 ) -> Iterator[tuple[list[Any], Any, Any]]:
-    """Yield, level by level.
+    """Yield, level by level, the objects whose references have to be loaded.
 
-    The objects whose references have to be loaded so that they can be judged in memory.
+    So that the *paths* can be read of the *instances* in memory. What was yielded has to be loaded
+    before the next is asked for.
     """
-    for chain in prefixes(_all_paths(spec)):
+    for chain in prefixes(paths):
         objects = list(instances)
         for step in chain[:-1]:
             objects = [

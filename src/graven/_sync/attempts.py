@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from warnings import warn
 
 from graven._common.clock import dice, now_s
 from graven._sync import colour
@@ -19,12 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Attempts"]
 
 
+R = TypeVar("R")
+P = ParamSpec("P")
+
+
 class Attempt:
-    """One try: a block with a session of its own. A transient error in it leads to the next try."""
+    """One try: a block with a session of its own. A transient error in it leads to the next try.
+
+    Afterwards ``error`` is the one that the try was refused with, ``None`` if it was not.
+    """
 
     def __init__(self, attempts: Attempts, number: int) -> None:
         """Stand for try *number*, counted from 1."""
         self.number = number
+        self.error: TransientError | None = None
         self.is_done = False
         self.was_entered = False
         self._attempts = attempts
@@ -66,6 +76,11 @@ class Attempts:
     Each try has a fresh session. The loop ends with the first one that commits. When the limit of
     tries or the deadline is reached, the last error is raised, with the number of tries in its
     ``attempts``.
+
+    A commit happens where the block ends. Leave the loop with ``break`` or ``return`` after that,
+    not in the block: if the commit were refused then, Python would leave the loop all the same, and
+    nothing could be tried again. That is reported as a ``RuntimeWarning``; :meth:`run` has no such
+    corner.
     """
 
     def __init__(
@@ -77,6 +92,7 @@ class Attempts:
         isolation: str,
     ) -> None:
         """Prepare; use ``db.attempts()``."""
+        self._goes_on = False
         if limit is not None and limit < 1:
             raise UsageError(f"cannot make {limit} attempts: at least one is needed.")
         self._db, self._limit, self._isolation = db, limit, isolation
@@ -99,12 +115,38 @@ class Attempts:
         self._last = Attempt(self, 1 if self._last is None else self._last.number + 1)
         return self._last
 
+    def __del__(self) -> None:
+        """Say that the loop was left though its work was not done."""
+        if self._goes_on and self._last is not None and self._last.is_done:
+            warn(
+                "a loop over db.attempts() was left by break or return in the block of an attempt "
+                "whose commit was refused: nothing was written, and nothing is tried again. Leave "
+                "the loop after the block, or use attempts().run(function).",
+                RuntimeWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    def run(
+        self,
+        function: Callable[Concatenate[Session, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call *function* with the session of each try and the arguments; return its result."""
+        result: R
+        for attempt in self:
+            with attempt as session:
+                result = function(session, *args, **kwargs)
+        return result
+
     def open_session(self) -> Any:
         """Open the session of a try."""
         return self._db.session(isolation=self._isolation)
 
     def may_go_on(self, attempt: Attempt, error: TransientError) -> bool:
         """Say whether there is another try after *error*, and how long to wait for it."""
+        attempt.error = error
         error.attempts = attempt.number
         wait_s = Backoff.wait_s(next(self._ceilings), dice())
         is_late = self._ends_at is not None and now_s() + wait_s > self._ends_at

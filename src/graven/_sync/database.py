@@ -7,19 +7,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from graven._common.options import checked_isolation, pool_class_for
 from graven._sync import colour
 from graven._sync.attempts import Attempts
-from graven._sync.session import Session
-from graven._sync.transaction import Transaction
 from graven.core.retry import Backoff
 from graven.flows.load import fetch_statement, has_table
 from graven.flows.schema import create
-from graven.models.binding import ModelBinding
 from graven.models.model import mapper_of
 from graven.models.reaching import tables_of
+
+if TYPE_CHECKING:
+    from graven._sync.session import Session
+    from graven._sync.transaction import Transaction
+    from graven.models.binding import ModelBinding
 
 __all__ = ["Database"]
 
@@ -109,6 +111,8 @@ class Database:
         was read is checked too, queries and absences included). With *autoadd*, objects made in
         the block become part of the session by themselves.
         """
+        from graven._sync.session import Session
+
         level = self._isolation if isolation is None else checked_isolation(isolation)
         return Session(self, level, self._autoadd if autoadd is None else autoadd)
 
@@ -141,17 +145,15 @@ class Database:
 
         :raises TransientError: if it did not commit in 20 tries, the last error.
         """
-        result: R
-        for attempt in self.attempts():
-            with attempt as session:
-                result = function(session, *args, **kwargs)
-        return result
+        return self.attempts().run(function, *args, **kwargs)
 
     def transaction(self) -> Transaction:
         """Return the transaction of the store: the one that this task is in, or a new one.
 
         Use it as a block. Session commits and statements in the block become part of it.
         """
+        from graven._sync.transaction import Transaction
+
         return self.current_transaction() or Transaction(self)
 
     def execute(self, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
@@ -179,6 +181,8 @@ class Database:
         """Return the functions that carry a model to and from this store's rows."""
         found = self._bindings.get(mapper)
         if found is None:
+            from graven.models.binding import ModelBinding
+
             dialect = self.pool.dialect
             found = self._bindings[mapper] = ModelBinding(
                 mapper, dialect.encoders, dialect.decoders

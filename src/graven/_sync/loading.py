@@ -7,15 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from graven._common.arriving import objects_of
 from graven._common.linking import link, loads_for, seeds_for
 from graven._sync import colour
 from graven.core.lifecycle import DELETED
 from graven.core.query import Include
 from graven.core.unit import UnitOfWork
 from graven.errors import NotFoundError, SessionError, UsageError
-from graven.flows.load import fetch_by_keys, fetch_statement, include
-from graven.flows.transaction import begin
-from graven.models.checks import fits, refuse, unstorable
+from graven.flows.commit import Question
+from graven.flows.load import fetch_by_keys, fetch_statement, include, lists_read
+from graven.flows.transaction import begin_first
+from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, refuse, unstorable
 from graven.models.model import Model, mapper_of
 from graven.ops.requests import Flow
 
@@ -78,12 +80,35 @@ class Loading:
         transaction = self._db.current_transaction()
         if transaction is not None:
             return transaction.run(flow, settle)  # type: ignore[no-any-return]
-        pool = self._db.pool
-        connection = pool.acquire()
+        connection = self._acquire(settle)
         try:
             return connection.run(flow, settle)  # type: ignore[no-any-return]
         finally:
-            pool.release(connection)
+            self._db.pool.release(connection)
+
+    def _run_and_keep(
+        self, flow: Flow[R], settle: Callable[[Any, BaseException | None], None] | None = None
+    ) -> R:
+        """Run a flow, and keep the connection with the transaction that it leaves open."""
+        if self._pinned is None:
+            connection = self._acquire(settle)
+            try:
+                result: R = connection.run(flow, settle)
+            except BaseException:
+                self._db.pool.release(connection)
+                raise
+            self._pinned = connection
+            return result
+        return self._pinned.run(flow, settle)  # type: ignore[no-any-return]
+
+    def _acquire(self, settle: Callable[[Any, BaseException | None], None] | None) -> Any:
+        """Take a connection; if there is none to be had, the call is settled with that."""
+        try:
+            return self._db.pool.acquire()
+        except BaseException as error:
+            if settle is not None:
+                settle(None, error)
+            raise
 
     def _read(self, flow: Flow[R]) -> R:
         """Run a flow that reads.
@@ -91,18 +116,31 @@ class Loading:
         In a snapshot or serializable session all reads see one point of the store.
         """
         if (
-            self._isolation != "optimistic"
+            self._isolation == "optimistic"
+            or self._pinned is not None
+            or self._db.current_transaction() is not None
+        ):
+            return self._run(flow)
+        return self._run_and_keep(begin_first(False, flow))
+
+    @property
+    def _reads_alone(self) -> bool:
+        """Whether a read may be made on any connection, and need not be remembered."""
+        return (
+            self._isolation == "optimistic"
             and self._pinned is None
             and self._db.current_transaction() is None
-        ):
-            connection = self._db.pool.acquire()
-            try:
-                connection.run(begin(False))
-            except BaseException:
-                self._db.pool.release(connection)
-                raise
-            self._pinned = connection
-        return self._run(flow)
+        )
+
+    def _note(self, name: str, request: Any, answer: Sequence[Any]) -> None:
+        """Remember a question and its answer, which a serializable commit asks again."""
+        if self._isolation == "serializable":
+            self._queries.append(Question(name, request, answer))
+
+    def _note_lists(self, rows: Sequence[Any], loads: Sequence[Any], loaded: Sequence[Any]) -> None:
+        if loads and self._isolation == "serializable":
+            for question in lists_read(rows, loads, loaded):
+                self._note(*question)
 
     def _run_statement(
         self, statement: str, parameters: Any
@@ -113,6 +151,9 @@ class Loading:
 
     def _key_tuple(self, mapper: Any, key: Any) -> tuple[Any, ...]:
         """Return a key as a tuple of its parts, checked against the model."""
+        kind = mapper.plain_key_type
+        if type(key) is kind and (kind is not int or INTEGER_MIN <= key <= INTEGER_MAX):
+            return (key,)
         parts = key if len(mapper.key_fields) > 1 else (key,)
         if not isinstance(parts, tuple) or len(parts) != len(mapper.key_fields):
             expected = f"a tuple of {', '.join(mapper.key_fields)}"
@@ -127,10 +168,7 @@ class Loading:
 
     def _is_deleted(self, mapper: Any, key: Any) -> bool:
         """Say whether the object with that key is deleted in this session."""
-        return any(
-            record.state == DELETED and record.key == key and record.mapper.root is mapper.root
-            for record in self._unit.records.values()
-        )
+        return key in self._unit.map_of(mapper).buried
 
     # -- includes ----------------------------------------------------------------------------------
 
@@ -143,6 +181,7 @@ class Loading:
             load = loads_for(self._db.binding, mapper, (one,), from_object=True)
             seeds = seeds_for(self._db.binding, objects, mapper, one.field)
             loaded = self._read(include(seeds, load))
+            self._note_lists(seeds, load, loaded)
             link(self._unit, self._db.binding, objects, mapper, (one,), loaded)
 
     def _cascade(self, scope: Scope) -> None:
@@ -152,13 +191,13 @@ class Loading:
         """
         done: set[int] = set()
         while True:
-            records = [one for one in self._unit.deleted_in(scope) if id(one) not in done]
-            if not records:
-                return
-            done.update(id(record) for record in records)
             groups: dict[Any, list[Any]] = {}
-            for record in records:
-                groups.setdefault(record.mapper.root, []).append(record)
+            for record in self._unit.deleted_in(scope):
+                if record.mapper.root.referrers and id(record) not in done:
+                    done.add(id(record))
+                    groups.setdefault(record.mapper.root, []).append(record)
+            if not groups:
+                return
             for root, found in groups.items():
                 for child, field in _followers(root):
                     self._cascade_field(child, field, found)
@@ -171,7 +210,7 @@ class Loading:
         flow = fetch_by_keys(child.table, binding.columns, field.columns, keys, ())
         rows, _ = self._read(flow)
         unit = self._unit
-        found = binding.hydrate(rows, unit, unit.map_of(child), False)
+        found = objects_of(unit, binding, child, rows, peers=False)
         pending = [one.instance for one in unit.pending() if one.mapper.root is child.root]
         gone = {record.key for record in records}
         for one in {id(each): each for each in (*found, *pending)}.values():

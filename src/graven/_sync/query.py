@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from graven._common.linking import link, loads_for
 from graven._common.overlay import Overlay, doubtful_condition, unloaded_steps
+from graven._common.pausing import pausing_collector
+from graven.core.evaluate import paths_in
 from graven.core.query import Include, QuerySpec
 from graven.errors import MultipleFoundError, NotFoundError, QueryError
 from graven.flows.load import fetch, fetch_statement
 from graven.flows.paging import close_pages, next_page, open_pages
 from graven.models.expressions import FieldExpression, asc
 from graven.ops.conditions import And, Condition, In, Or, Order, Path, Select, Truth
+from graven.ops.requests import Execute
 
 if TYPE_CHECKING:
     from graven._sync.session import Session
@@ -56,6 +59,8 @@ class Query(Generic[M]):
                     model=self._spec.mapper.name,
                 )
         found = tuple(Truth(one) if isinstance(one, bool) else one for one in conditions)
+        for condition in found:
+            self._check_paths(paths_in(condition))
         return self._but(conditions=(*self._spec.conditions, *found))
 
     def order_by(self, *terms: Any) -> Query[M]:
@@ -64,6 +69,7 @@ class Query(Generic[M]):
         So the order is whole.
         """
         order = tuple(term if isinstance(term, Order) else asc(term) for term in terms)
+        self._check_paths([term.path for term in order])
         return self._but(order=(*self._spec.order, *order))
 
     def limit(self, count: int) -> Query[M]:
@@ -89,6 +95,8 @@ class Query(Generic[M]):
                     "loaded with other objects.",
                     model=self._spec.mapper.name,
                 )
+            if expression._owner.root is not self._spec.mapper.root:
+                raise self._stranger(repr(expression))
             includes = _with_include(includes, (*expression._parents, expression._field))
         return self._but(includes=includes)
 
@@ -157,12 +165,14 @@ class Query(Generic[M]):
         """Yield the objects one after another, fetched in pages, for answers too large to hold.
 
         All pages see one point of the store. A connection is kept until the end, or until the
-        generator is closed.
+        generator is closed. In a snapshot or serializable session, and in a transaction, the answer
+        is fetched as a whole, for it has to be read there.
         """
         session = self._session
         session._check_open("stream")
         overlay = Overlay(session.unit, self._spec)
-        if overlay.is_empty and self._spec.statement is None and not self._spec.includes:
+        is_plain = self._spec.statement is None and not self._spec.includes
+        if session._reads_alone and overlay.is_empty and is_plain:
             mapper = self._spec.mapper
             binding = session._db.binding(mapper.root)
             select = self._select(binding.columns, self._spec.limit, offset=self._spec.offset)
@@ -184,6 +194,20 @@ class Query(Generic[M]):
 
     def _but(self, **changes: Any) -> Query[M]:
         return Query(self._session, self._spec.but(**changes))
+
+    def _check_paths(self, paths: list[Path]) -> None:
+        for path in paths:
+            table = path.table
+            if table is not None and table is not self._spec.mapper.root.table:
+                raise self._stranger(f"{table.name}.{_first_column(path)}")
+
+    def _stranger(self, name: str) -> QueryError:
+        return QueryError(
+            f"cannot use {name} in a query of {self._spec.mapper.name}: it is a field of another "
+            "model. Use the model's own fields, and follow its references to those of others, as "
+            "in Receipt.source.owner.",
+            model=self._spec.mapper.name,
+        )
 
     def _checked(self, count: int, name: str) -> int:
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
@@ -214,12 +238,14 @@ class Query(Generic[M]):
         loads = loads_for(session._db.binding, mapper, spec.includes)
         rows, loaded = session._read(fetch(select, loads))
         self._note_read(select, rows)
+        session._note_lists(rows, loads, loaded)
         marks = [row[-1] for row in rows] if doubtful is not None else None
         if marks is not None:
             rows = [row[:-1] for row in rows]
-        found = binding.hydrate(rows, unit, unit.map_of(mapper), mapper.peers_matter)
-        if spec.includes:
-            link(unit, session._db.binding, found, mapper, spec.includes, loaded)
+        with pausing_collector(len(rows)):
+            found = binding.hydrate(rows, unit, unit.map_of(mapper), mapper.peers_matter)
+            if spec.includes:
+                link(unit, session._db.binding, found, mapper, spec.includes, loaded)
         if overlay.is_empty and marks is None:
             return found
         doubted = [one for one, mark in zip(found, marks or (), strict=False) if mark]
@@ -254,7 +280,7 @@ class Query(Generic[M]):
             where = Or((where, select.doubtful))
         question = Select(table, columns, where, select.order, select.limit, select.offset)
         answer = [tuple(row[at] for at in positions) for row in rows]
-        session._queries.append((self._spec.mapper, question, answer))
+        session._note(self._spec.mapper.name, question, answer)
 
     def _fetch_statement(self) -> list[Any]:
         session, spec = self._session, self._spec
@@ -271,6 +297,7 @@ class Query(Generic[M]):
             )
         positions = [names.index(name) for name in binding.columns]
         ordered = [tuple(row[at] for at in positions) for row in rows]
+        session._note(mapper.name, Execute(spec.statement or "", spec.parameters), rows)
         unit = session.unit
         found = binding.hydrate(ordered, unit, unit.map_of(mapper), mapper.peers_matter)
         if spec.includes:
@@ -294,6 +321,10 @@ class Query(Generic[M]):
         total = int(rows[0][0]) + len(overlay.matching())
         left = max(total - spec.offset, 0)
         return left if spec.limit is None else min(left, spec.limit)
+
+
+def _first_column(path: Path) -> str:
+    return path.steps[0].columns[0] if path.steps else path.column
 
 
 def _with_include(includes: tuple[Include, ...], chain: tuple[Any, ...]) -> tuple[Include, ...]:

@@ -11,7 +11,7 @@ from graven.errors import ScopeError
 
 if TYPE_CHECKING:
     from graven._sync.session import Session
-    from graven.core.scopes import Scope
+    from graven.core import scopes
 
 __all__ = ["Scope"]
 
@@ -22,7 +22,7 @@ class Scope:
     Or by the end of its block.
     """
 
-    def __init__(self, session: Session, scope: Scope, ends_with: str) -> None:
+    def __init__(self, session: Session, scope: scopes.Scope, ends_with: str) -> None:
         """Stand for *scope* of *session*."""
         self._session, self._scope, self._ends_with = session, scope, ends_with
 

@@ -12,11 +12,13 @@ back. The states of a record and what leads from one to the other are the table 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
-from graven.core.scopes import Scope
+from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INSERTED, transition
+from graven.core.scopes import Scope, Undo
 from graven.core.values import ABSENT, same
+from graven.errors import UsageError
 
 __all__ = ["CacheRecord", "RecordCache"]
 
@@ -43,11 +45,8 @@ class CacheRecord:
         return self.dirty.get(field, ABSENT)
 
     def put_dirty(self, field: str, value: object) -> None:
-        """Set the dirty value of *field*; ``ABSENT``, or a value that is the clean one.
-
-        Makes the field clean.
-        """
-        if value is ABSENT or (field in self.clean and same(value, self.clean[field])):
+        """Set the dirty value of *field*; ``ABSENT`` makes the field clean."""
+        if value is ABSENT:
             self.dirty.pop(field, None)
         else:
             self.dirty[field] = value
@@ -61,9 +60,25 @@ class CacheRecord:
         self.clean.update(self.dirty)
         self.dirty.clear()
 
-    def has_value(self) -> bool:
-        """Say whether any cell of the record holds something."""
-        return bool(self.clean or self.dirty)
+    def put_aside(self, scope: Scope) -> None:
+        """Empty the record of what has gone; *scope* keeps the clean values, to bring them back."""
+        for field, value in self.clean.items():
+            scope.marks.setdefault((self, field), value)
+        self.clean.clear()
+        self.dirty.clear()
+
+
+def _pairs(
+    table: str, row: object, data: Mapping[str, object] | Iterable[tuple[str, object]]
+) -> dict[str, object]:
+    try:
+        return dict(data)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"cannot write clean values of record {row!r} of table {table!r}: expected a mapping, "
+            f"or pairs of field and value, and got {data!r:.100}. Usually a bare row was given; "
+            "pair it with its fields, as in zip(fields, row). Nothing was written."
+        ) from error
 
 
 def _state(record: CacheRecord | None) -> str | None:
@@ -108,9 +123,9 @@ class RecordCache:
         return value
 
     def has(self, table: str, row: object, field: str, dirty: bool | None = None) -> bool:
-        """Say whether a cell has a dirty value (``True``).
+        """Say whether a cell has a dirty value (*dirty* is ``True``).
 
-        A clean one (``False``) or either (``None``).
+        With ``False`` whether it has a clean one, with ``None`` whether it has either.
         """
         record = self._find(table, row)
         if record is None:
@@ -119,21 +134,18 @@ class RecordCache:
         return has_dirty or (dirty is not True and record.clean_value(field) is not ABSENT)
 
     def state(self, table: str, row: object) -> str | None:
-        """Return the state of a record: one of the names in :mod:`~graven.core.lifecycle`.
+        """Return the state of a record, ``None`` if the cache knows nothing of it.
 
-        Or ``None``.
+        The states are those of :mod:`graven.core.lifecycle`.
         """
-        record = self._find(table, row)
-        return None if record is None else record.state
+        return _state(self._find(table, row))
 
     def uncached_fields(self, table: str, row: object, fields: Iterable[str]) -> list[str]:
         """Return those of *fields*, in their order, that have neither a clean nor a dirty value."""
         return [field for field in fields if not self.has(table, row, field)]
 
     def dirty_tables(self) -> dict[str, dict[object, dict[str, object]]]:
-        """Return ``{table: {row: {field: current value}}}`` of all inserted.
-
-        Changed and deleted records.
+        """Return ``{table: {row: {field: dirty value}}}`` of inserted, changed and deleted records.
 
         A draft, that is a record which is initialized but was never written, is not among them.
         """
@@ -153,22 +165,23 @@ class RecordCache:
 
         A field that has a clean value keeps it: the first read wins, which gives repeatable reads
         on any store. The record becomes clean if the cache knew nothing of it; otherwise its state
-        stays.
+        and its dirty values stay. No data are no write.
+
+        :raises UsageError: if *data* is neither a mapping nor made of pairs.
         """
-        pairs = dict(data)
+        pairs = _pairs(table, row, data)
+        if not pairs:
+            return
         record = self._enter(table, row)
         record.state = transition("write_clean", record.state, table, row)
         for field, value in pairs.items():
-            if field not in record.clean:
-                record.clean[field] = value
-                record.put_dirty(field, record.dirty_value(field))
-        self._become_clean_if_unchanged(record)
+            record.clean.setdefault(field, value)
 
     def write_dirty(self, table: str, row: object, field: str, value: object) -> None:
         """Write the current value of a cell. The first such write with no scope open begins one.
 
         A value that is the current one is no change; a value that is the clean one makes the field
-        clean.
+        clean, and a changed record with it once no field is dirty any more.
 
         :raises StateChangeError: if the record is deleted.
         """
@@ -178,45 +191,35 @@ class RecordCache:
             return
         record = self._enter(table, row)
         self._open_scope().touch(record, field)
-        record.state = following
-        record.put_dirty(field, value)
-        self._become_clean_if_unchanged(record)
+        record.put_dirty(field, ABSENT if same(value, record.clean_value(field)) else value)
+        record.state = CLEAN if following == CHANGED and not record.dirty else following
 
     def insert_record(self, table: str, row: object) -> None:
-        """Begin a new record; :meth:`initialized` ends its beginning. A deleted one is replaced.
+        """Begin a new record; :meth:`initialized` ends its beginning.
+
+        A deleted record is replaced: it is changed, and what was dirty before its deletion is not.
 
         :raises DuplicateRecordError: if the cache knows the record.
         """
-        record = self._find(table, row)
-        following = transition("insert_record", _state(record), table, row)
-        record = self._enter(table, row)
-        self._open_scope().touch_all(record)
-        record.state = following
+        self._move("insert_record", table, row).dirty.clear()
 
     def initialized(self, table: str, row: object) -> None:
         """End the beginning of a record: the next write that changes something makes it inserted.
 
         :raises StateChangeError: if the record is not initializing.
         """
-        record = self._find(table, row)
-        following = transition("initialized", _state(record), table, row)
-        record = self._enter(table, row)
-        self._open_scope().touch_all(record)
-        record.state = following
+        self._move("initialized", table, row)
 
     def delete_record(self, table: str, row: object) -> None:
         """Mark a record as deleted; one that was never in the store is forgotten instead."""
-        record = self._enter(table, row)
-        following = transition("delete_record", record.state, table, row)
-        self._open_scope().touch_all(record)
-        record.state = following
-        if following is None:
-            record.dirty.clear()
+        record = self._move("delete_record", table, row)
+        if record.state is None:
+            record.put_aside(self._open_scope())
 
     def make_clean(self, table: str, row: object) -> None:
-        """Say that a record is in the store as it is now.
+        """Say that a record is in the store as it is now: its dirty values become the clean ones.
 
-        Its dirty values become the clean ones.
+        No scope takes back any more what was done to it until now. A deleted record is forgotten.
         """
         record = self._find(table, row)
         if record is None:
@@ -229,7 +232,7 @@ class RecordCache:
 
     def remove(self, table: str, row: object) -> None:
         """Forget a record, dirty or not, and every scope's memory of it."""
-        record = self._find(table, row)
+        record = self._tables.get(table, {}).get(row)
         if record is not None:
             self._forget(record)
             self._drop(record)
@@ -237,19 +240,24 @@ class RecordCache:
     def clear(self, old_only: bool = False) -> None:
         """Forget everything and end all scopes; with *old_only* forget only the clean values.
 
-        What is left after ``old_only`` are the own changes: the next read of the store fills in
-        newer data below them.
+        What is left after ``old_only`` are the own changes, and the scopes that can take them back:
+        the next read of the store fills in newer data below them.
         """
         if not old_only:
             self._tables.clear()
             self._scope = None
             return
+        for scope in self._scopes():
+            scope.marks.clear()
+            for record, undo in scope.undo.items():
+                if undo.state == CLEAN:
+                    scope.undo[record] = Undo(None, undo.before)
         for rows in list(self._tables.values()):
             for record in list(rows.values()):
                 record.clean.clear()
-                if record.state == CLEAN and not record.dirty:
-                    self._forget(record)
-                    self._drop(record)
+                if record.state == CLEAN:
+                    record.state = None
+                self._drop_if_unknown(record)
 
     # -- scopes ------------------------------------------------------------------------------------
 
@@ -265,64 +273,99 @@ class RecordCache:
         scope = self._scope
         if scope is None:
             return
+        touched: list[Any] = list(scope.undo)
         if scope.parent is not None:
             scope.fold(scope.parent)
-        scope.close()
-        self._scope = scope.parent
+            for mark, value in scope.marks.items():
+                scope.parent.marks.setdefault(mark, value)
+        self._leave(scope, touched)
 
     def cancel(self) -> None:
         """Close the innermost scope and take its changes back: values, presence and states.
 
-        Nothing if none is open.
+        Clean values that were loaded meanwhile stay. Nothing if none is open.
         """
         scope = self._scope
         if scope is None:
             return
-        for record in reversed(list(scope.undo)):
+        touched: list[Any] = list(scope.undo)
+        for record in touched:
             scope.restore(record)
-            if isinstance(record, CacheRecord):
-                self._tidy(record)
-        scope.close()
-        self._scope = scope.parent
+        self._bring_back(scope)
+        for record in touched:
+            if record.state is None and record.clean:
+                record.state = CLEAN
+        self._leave(scope, touched)
 
     # -- inside ------------------------------------------------------------------------------------
 
     def _find(self, table: str, row: object) -> CacheRecord | None:
+        """Return a record that the cache knows of.
+
+        One without a state is only there for scopes to bring it back.
+        """
         rows = self._tables.get(table)
         record = None if rows is None else rows.get(row)
         return None if record is None or record.state is None else record
 
     def _enter(self, table: str, row: object) -> CacheRecord:
-        rows = self._tables.setdefault(table, {})
-        record = rows.get(row)
+        record = self._tables.get(table, {}).get(row)
         if record is None:
-            record = rows[row] = CacheRecord(table, row)
+            record = CacheRecord(table, row)
+            self._tables.setdefault(table, {})[row] = record
+        return record
+
+    def _move(self, call: str, table: str, row: object) -> CacheRecord:
+        """Take a record to the state that *call* leads to, remembering it as it was."""
+        following = transition(call, _state(self._find(table, row)), table, row)
+        record = self._enter(table, row)
+        self._open_scope().touch_all(record)
+        record.state = following
         return record
 
     def _drop(self, record: CacheRecord) -> None:
         rows = self._tables[record.table]
-        rows.pop(record.row, None)
+        del rows[record.row]
         if not rows:
             del self._tables[record.table]
 
-    def _tidy(self, record: CacheRecord) -> None:
-        """After a scope was taken back: clean values loaded meanwhile stay.
-
-        An empty record goes.
-        """
-        if record.state is None and record.clean:
-            record.state = CLEAN
-        if record.state is None or (record.state == CLEAN and not record.has_value()):
+    def _drop_if_unknown(self, record: CacheRecord) -> None:
+        if record.state is None and not any(record in scope.undo for scope in self._scopes()):
             self._drop(record)
+
+    def _scopes(self) -> Iterator[Scope]:
+        """Yield the open scopes, the innermost first."""
+        scope = self._scope
+        while scope is not None:
+            yield scope
+            scope = scope.parent
 
     def _open_scope(self) -> Scope:
         if self._scope is None:
             self._scope = Scope()
         return self._scope
 
+    def _leave(self, scope: Scope, touched: Iterable[CacheRecord]) -> None:
+        """Close a scope, and let go of the records that no other one can bring back."""
+        scope.close()
+        self._scope = scope.parent
+        for record in touched:
+            self._drop_if_unknown(record)
+
+    def _bring_back(self, scope: Scope) -> None:
+        """Give restored records the clean values back that were put aside in *scope*."""
+        marks: dict[Any, object] = {**scope.marks}
+        for (record, field), value in marks.items():
+            if record.state is not None:
+                record.clean[field] = value
+            elif scope.parent is not None:
+                scope.parent.marks.setdefault((record, field), value)
+
     def _forget(self, record: CacheRecord) -> None:
-        if self._scope is not None:
-            self._scope.forget(record)
+        for scope in self._scopes():
+            scope.undo.pop(record, None)
+            for mark in [mark for mark in scope.marks if mark[0] is record]:
+                del scope.marks[mark]
 
     @staticmethod
     def _is_current(record: CacheRecord, field: str, value: object) -> bool:
@@ -330,10 +373,3 @@ class RecordCache:
         if current is ABSENT:
             current = record.clean_value(field)
         return current is not ABSENT and same(current, value)
-
-    @staticmethod
-    def _become_clean_if_unchanged(record: CacheRecord) -> None:
-        if record.state == CHANGED and not record.dirty and record.clean:
-            record.state = CLEAN
-        elif record.state == INSERTED and not record.dirty:
-            record.state = INITIALIZED

@@ -6,70 +6,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from graven.core.lifecycle import CHANGED, DELETED, INITIALIZED, INSERTED
+from graven.core.lists import gather_lists
 from graven.core.planner import Entry, actions_for
 from graven.core.records import ObjectRecord
 from graven.core.scopes import Scope
 from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
 
-__all__ = ["collect", "gather_lists"]
-
-
-def gather_lists(unit: UnitOfWork) -> None:
-    """Bring what was put into lists into the unit.
-
-    And delete the children that were taken out of owned ones.
-    """
-    unit.settle()
-    for instance in list(unit.watched):
-        if unit.records.get(instance) is None or unit.records[instance].state == DELETED:
-            continue
-        mapper = unit.mapper(instance)
-        for field in mapper.watched:
-            if field.form != "document":
-                _gather_list(unit, instance, field)
-
-
-def _gather_list(unit: UnitOfWork, owner: Any, field: Any) -> None:
-    members = field.loaded(owner)
-    if members is ABSENT:
-        return
-    for member in members:
-        if getattr(member, "_origin", ABSENT) is None:
-            if field.form == "owned":
-                setattr(member, field.inverse.name, owner)
-            unit.add(member)
-        elif field.form == "owned" and _owner_of(field, member) is not owner:
-            if not _was_member(unit, field, owner, member):
-                setattr(member, field.inverse.name, owner)
-    if field.form == "owned":
-        kept = {id(member) for member in members}
-        for orphan in field.raw.__get__(owner) or ():
-            if id(orphan) not in kept and _owner_of(field, orphan) is owner:
-                if unit.state(orphan) not in (None, DELETED):
-                    unit.delete(orphan)
-
-
-def _owner_of(field: Any, member: Any) -> Any:
-    return getattr(member, field.inverse.name, None)
-
-
-def _was_member(unit: UnitOfWork, field: Any, owner: Any, member: Any) -> bool:
-    """Say whether a child was in the list when it was loaded.
-
-    Then its own reference is the newer word.
-    """
-    return any(one is member for one in field.raw.__get__(owner) or ())
+__all__ = ["collect"]
 
 
 def collect(unit: UnitOfWork, scope: Scope, only: Sequence[Any] | None = None) -> list[Entry]:
-    """Return what has to be written for a commit of *scope*.
-
-    Or only of the objects *only* in it.
-    """
-    gather_lists(unit)
-    _add_strangers(unit)
+    """Return what has to be written for a commit of *scope*, or only of the objects *only* in it."""
     unit.settle()
+    if unit.watched:
+        gather_lists(unit)
+        unit.settle()
+    _add_strangers(unit)
+    if only is None and not unit.flushed and not unit.heads:
+        return _all_of(scope)
     chosen: dict[ObjectRecord, Entry] = {}
     for record in _candidates(unit, scope, only):
         entry = _entry_in(scope, record, bool(unit.flushed))
@@ -79,10 +34,33 @@ def collect(unit: UnitOfWork, scope: Scope, only: Sequence[Any] | None = None) -
     return list(chosen.values())
 
 
+def _all_of(scope: Scope) -> list[Entry]:
+    """Return what has to be written of the outermost scope where it is the only one."""
+    entries = []
+    for record, undo in scope.undo.items():
+        state = record.state
+        if state == INSERTED:
+            entries.append(Entry(record, "insert", 0, 0))  # type: ignore[arg-type]
+        elif state == CHANGED and undo.before is None:
+            bits = record.mapper.changed(record.instance, record.clean)  # type: ignore[attr-defined]
+            if bits:
+                entries.append(Entry(record, "update", bits, record.version))  # type: ignore
+        elif state == DELETED and undo.state != DELETED:
+            entries.append(Entry(record, "delete", 0, record.version))  # type: ignore
+        else:
+            entry = _entry_in(scope, record, False)  # type: ignore[arg-type]
+            if entry is not None:
+                entries.append(entry)
+    return entries
+
+
 def _add_strangers(unit: UnitOfWork) -> None:
     for record in list(unit.records.values()):
         mapper = record.mapper
-        if record.state in (INSERTED, CHANGED) and mapper.references:
+        if not mapper.references:
+            continue
+        is_new = record.state == INSERTED
+        if (is_new and mapper.has_strangers(record.instance)) or record.state == CHANGED:
             for stranger in unit.strangers(record.instance, mapper):
                 unit.add(stranger)
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graven.core.lifecycle import CLEAN
 from graven.core.mapper import Binding, Mapper
 from graven.core.planner import Entry
+from graven.core.records import ObjectRecord
+from graven.core.tracking import Tracking
 from graven.core.values import same
 from graven.errors import ConcurrentUpdate, Conflict, FieldConflict
 
@@ -48,23 +51,35 @@ class LostRace(Exception):
         self.reason = reason
 
 
-def conflict_of(loser: Loser, binding: Binding) -> Conflict:
-    """Describe one loser, field by field where both sides are known."""
+def conflict_of(loser: Loser, binding: Binding, unit: Tracking) -> Conflict:
+    """Describe one loser, field by field where both sides are known.
+
+    That is so unless the object is not in memory any more.
+    """
     fields: dict[str, FieldConflict] = {}
-    entry = loser.entry
-    if entry is not None and entry.record.clean is not None:
+    record = loser.entry.record if loser.entry is not None else _record_of(loser, unit)
+    if record is not None and record.clean is not None:
         theirs = binding.image(loser.row)[0] if loser.row is not None else None
-        base = entry.record.clean
-        for index, field in enumerate(entry.record.mapper.fields):
+        base = record.clean
+        for index, field in enumerate(record.mapper.fields):
             if not field.columns:
                 continue
-            mine = field.capture(entry.record.instance)
+            mine = field.capture(record.instance)
             their = theirs[index] if theirs is not None else None
             if not (same(base[index], mine) and same(base[index], their)):
                 fields[field.name] = FieldConflict(
                     field.shown(base[index]), field.shown(mine), field.shown(their)
                 )
     return Conflict(loser.mapper.name, loser.key, loser.expected, loser.found, fields)
+
+
+def _record_of(loser: Loser, unit: Tracking) -> ObjectRecord | None:
+    """Return the record of a loser that was only read, or make one up of the object as it is."""
+    instance = unit.find(loser.mapper, loser.key)
+    if instance is None or instance in unit.records:
+        return unit.records.get(instance)
+    mapper = unit.mapper(instance)
+    return ObjectRecord(mapper, instance, CLEAN, mapper.snapshot(instance), 0, loser.key)
 
 
 def concurrent_update(conflicts: Sequence[Conflict], reason: str = "") -> ConcurrentUpdate:

@@ -36,10 +36,11 @@ class IdentityMap:
     """The objects of one table, by key.
 
     Most rows of a table usually have the same version, so only the others' versions are kept,
-    beside that one.
+    beside that one. Objects whose deletion is pending are ``buried``: they are not found any more,
+    and the rows that they still have in the store are not made into objects again.
     """
 
-    __slots__ = ("absent", "entries", "usual", "versions")
+    __slots__ = ("absent", "buried", "entries", "usual", "versions")
 
     def __init__(self) -> None:
         """Start with no object."""
@@ -47,16 +48,28 @@ class IdentityMap:
         self.versions: dict[Any, int] = {}
         self.usual: int | None = None
         self.absent: set[Any] = set()
+        self.buried: dict[Any, Any] = {}
 
     def get(self, key: Any) -> Any:
         """Return the object with that key, ``None`` if there is none alive."""
         found = self.entries.get(key)
         return None if found is None else found()
 
+    def enter(self, key: Any, instance: Any) -> None:
+        """Enter an object whose version is known."""
+        self.entries[key] = ref(instance)
+        if self.buried:
+            self.buried.pop(key, None)
+
     def put(self, key: Any, instance: Any, version: int) -> None:
         """Enter an object, read or written with that *version*."""
-        self.entries[key] = ref(instance)
+        self.enter(key, instance)
         self.remember(key, version)
+
+    def bury(self, key: Any, instance: Any) -> None:
+        """Take out an object that is to be deleted."""
+        self.entries.pop(key, None)
+        self.buried[key] = instance
 
     def remember(self, key: Any, version: int) -> None:
         """Remember the version of a record that was read or written."""
@@ -83,6 +96,7 @@ class IdentityMap:
         """Forget a key altogether."""
         self.entries.pop(key, None)
         self.versions.pop(key, None)
+        self.buried.pop(key, None)
         self.absent.discard(key)
 
     def known(self) -> dict[Any, int]:

@@ -24,6 +24,7 @@ __all__ = [
     "STATES",
     "TRANSITIONS",
     "diagram",
+    "state_table",
     "transition",
 ]
 
@@ -50,23 +51,27 @@ DUPLICATE: Final = "!duplicate"
 REFUSED: Final = "!refused"
 
 
-def _row(*results: State) -> Mapping[State, State]:
-    return dict(zip(STATES, results, strict=True))
+def _table(text: str) -> Mapping[str, Mapping[State, State]]:
+    """Read a table: the states at its head, then each call with the state it leads to from each."""
+    words: dict[str, State] = {str(state): state for state in (*STATES, DUPLICATE, REFUSED)}
+    head, *rows = (line.split() for line in text.strip().splitlines())
+    states = [words[word] for word in head]
+    return {
+        call: dict(zip(states, [words[word] for word in results], strict=True))
+        for call, *results in rows
+    }
 
 
-# fmt: off
-TRANSITIONS: Final[Mapping[str, Mapping[State, State]]] = {
-    #                     none          initializing initialized  inserted   changed    deleted
-    # clean
-    "insert_record": _row(INITIALIZING, DUPLICATE,   DUPLICATE,   DUPLICATE, DUPLICATE, CHANGED,   DUPLICATE),
-    "initialized":   _row(REFUSED,      INITIALIZED, REFUSED,     REFUSED,   REFUSED,   REFUSED,   REFUSED),
-    "write_dirty":   _row(CHANGED,      INITIALIZING, INSERTED,   INSERTED,  CHANGED,   REFUSED,   CHANGED),
-    "write_clean":   _row(CLEAN,        INITIALIZING, INITIALIZED, INSERTED, CHANGED,   DELETED,   CLEAN),
-    "delete_record": _row(DELETED,      None,        None,        None,      DELETED,   DELETED,   DELETED),
-    "make_clean":    _row(None,         CLEAN,       CLEAN,       CLEAN,     CLEAN,     None,      CLEAN),
-    "remove":        _row(None,         None,        None,        None,      None,      None,      None),
-}
-# fmt: on
+TRANSITIONS: Final = _table("""
+               None         initializing initialized inserted   changed    deleted  clean
+insert_record  initializing !duplicate   !duplicate  !duplicate !duplicate changed  !duplicate
+initialized    !refused     initialized  !refused    !refused   !refused   !refused !refused
+write_dirty    changed      initializing inserted    inserted   changed    !refused changed
+write_clean    clean        initializing initialized inserted   changed    deleted  clean
+delete_record  deleted      None         None        None       deleted    deleted  deleted
+make_clean     None         clean        clean       clean      clean      None     clean
+remove         None         None         None        None       None       None     None
+""")
 
 
 def transition(call: str, state: State, table: str, row: object) -> State:
@@ -79,10 +84,8 @@ def transition(call: str, state: State, table: str, row: object) -> State:
     if result == DUPLICATE:
         raise DuplicateRecordError(
             f"cannot insert record {row!r} of table {table!r}: the cache has it already, and its "
-            "state is "
-            f"{state!r}. Usually the same key was given to two objects, or the record was read "
-            "before. "
-            "Write to the record that is there, or use another key.",
+            f"state is {state!r}. Usually the same key was given to two objects, or the record was "
+            "read before. Write to the record that is there, or use another key.",
             table=table,
             row=row,
             state=state,
@@ -90,8 +93,7 @@ def transition(call: str, state: State, table: str, row: object) -> State:
     if result == REFUSED:
         raise StateChangeError(
             f"cannot do {call} on record {row!r} of table {table!r}: its state is "
-            f"{state or 'none'!r}. "
-            f"{_REMEDIES[call]}",
+            f"{_shown(state)!r}. {_REMEDIES[call]}",
             table=table,
             row=row,
             state=state,
@@ -101,17 +103,42 @@ def transition(call: str, state: State, table: str, row: object) -> State:
 
 
 _REMEDIES: Final = {
-    "initialized": "Only a record whose state is 'initializing', fresh from insert_record, can be initialized, once.",
-    "write_dirty": "What has been deleted cannot be changed; cancel the deletion or add the object again first.",
+    "initialized": "Only a record whose state is 'initializing', fresh from insert_record, can be "
+    "initialized, once.",
+    "write_dirty": "What has been deleted cannot be changed; cancel the deletion or add the object "
+    "again first.",
 }
 
 
+def _shown(state: State) -> str:
+    return state or "none"
+
+
 def diagram() -> str:
-    """Return the table as a Mermaid state diagram, for the documentation."""
-    lines = ["stateDiagram-v2"]
+    """Return the table as a Mermaid state diagram: an arrow for each change, none for what stays.
+
+    ``[*]`` is both ends: a record that the cache knows nothing of.
+    """
+    arrows: dict[tuple[State, State], list[str]] = {}
     for call, row in TRANSITIONS.items():
         for state, result in row.items():
-            if result in (DUPLICATE, REFUSED) or (result == state and call != "write_dirty"):
-                continue
-            lines.append(f"    {state or '[*]'} --> {result or '[*]'}: {call}")
+            if result not in (DUPLICATE, REFUSED, state):
+                arrows.setdefault((state, result), []).append(call)
+    lines = [
+        f"    {state or '[*]'} --> {result or '[*]'}: {', '.join(calls)}"
+        for (state, result), calls in arrows.items()
+    ]
+    return "\n".join(["stateDiagram-v2", *lines])
+
+
+def state_table() -> str:
+    """Return the table in Markdown: the state that each call leads to, or the error it raises."""
+    errors = {DUPLICATE: DuplicateRecordError.__name__, REFUSED: StateChangeError.__name__}
+    lines = [
+        f"| call ↓ state → | {' | '.join(map(_shown, STATES))} |",
+        "|---" * (len(STATES) + 1) + "|",
+    ]
+    for call, row in TRANSITIONS.items():
+        cells = [errors.get(result or "") or _shown(result) for result in row.values()]
+        lines.append(f"| `{call}` | {' | '.join(cells)} |")
     return "\n".join(lines)

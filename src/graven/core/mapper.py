@@ -52,6 +52,7 @@ class Mapper:
         "fields",
         "guard",
         "guard_mode",
+        "has_strangers",
         "key_fields",
         "key_of",
         "link_ends",
@@ -87,6 +88,7 @@ class Mapper:
     snapshot: Callable[[Any], tuple[Any, ...]]
     changed: Callable[[Any, tuple[Any, ...]], int]
     adopt: Callable[[Any], None]
+    has_strangers: Callable[[Any], bool]
 
     def __repr__(self) -> str:
         return f"<mapper of {self.name}>"
@@ -106,14 +108,15 @@ class Binding(Protocol):
     The generated functions that make rows of objects and objects of rows.
 
     *later* is called with a referenced object that has no key yet, and returns what stands for its
-    key.
+    key. A row to be inserted ends with the version given.
     """
 
     mapper: Mapper
     columns: tuple[str, ...]
     insert_columns: tuple[str, ...]
     hydrate: Callable[[Any, Any, IdentityMap, bool], list[Any]]
-    insert_row: Callable[[Any, Callable[[Any], Any]], tuple[object, ...]]
+    key_row: Callable[[Any], tuple[object, ...]]
+    insert_row: Callable[[Any, Callable[[Any], Any], int], tuple[object, ...]]
 
     def update(self, bits: int) -> tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]:
         """Return the columns of the fields whose bits are set.
@@ -122,8 +125,11 @@ class Binding(Protocol):
         """
         raise NotImplementedError
 
-    def key_row(self, key: Any) -> tuple[object, ...]:
-        """Return a key in store form."""
+    def update_row(self, bits: int) -> Callable[..., tuple[object, ...]]:
+        """Return the function that makes the row of an update guarded by the version.
+
+        It is called with an object, *later*, the key and the version.
+        """
         raise NotImplementedError
 
     def image(self, row: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:

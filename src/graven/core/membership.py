@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
+from weakref import ref
 
-from graven.core.identity import Origin
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
+from graven.core.scopes import UNDO_CLEAN, UNDO_NONE
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS, Grave, Tracking, clean_key
-from graven.core.values import ABSENT
 from graven.errors import DuplicateRecordError, SessionError, StateChangeError
 
 __all__ = ["Membership"]
+
+
+def _is_stranger(value: Any) -> bool:
+    """Say whether an object has to be added before it can be referred to."""
+    origin = value._origin
+    if origin is None:
+        return True
+    unit = origin.unit
+    if unit.is_open or type(unit) is Grave:
+        return False
+    record = unit.records.get(value)
+    return record is not None and record.clean is None
 
 
 class Membership(Tracking):
@@ -31,26 +44,56 @@ class Membership(Tracking):
             if self._add_one(one, mapper, draft) and (mapper.references or mapper.watched):
                 stack.extend(reversed(self.strangers(one, mapper)))
 
-    def strangers(self, instance: Any, mapper: Mapper) -> list[Any]:
-        """Return the objects that an object refers to, or has in a list.
+    def add_all(self, objects: Sequence[Any], draft: bool = False) -> None:
+        """Make many objects part of the unit; see :meth:`add`. New ones of a plain class go the short way."""
+        records, undo, fresh = self.records, self.scope().undo, self.fresh
+        kind: type[Any] | None = None
+        is_plain = False
+        for instance in objects:
+            if type(instance) is not kind:
+                kind = type(instance)
+                mapper = self.mapper(instance)
+                is_plain = not (mapper.watched or self.is_strict or draft)
+                refers, key_of = bool(mapper.references), mapper.key_of
+                identity = self.map_of(mapper)
+                entries, buried = identity.entries, identity.buried
+            if not is_plain or instance._origin is not None:
+                self.add(instance, draft)
+                continue
+            key = key_of(instance)
+            if key is not None:
+                if key in entries and entries[key]() is not None:
+                    raise self._duplicate(mapper, key, entries[key]())
+                if key in buried:
+                    raise self._duplicate(mapper, key, buried[key])
+                entries[key] = ref(instance)
+            instance._origin = fresh
+            record = ObjectRecord(mapper, instance, INSERTED, None, 0, key)
+            records[instance] = record
+            undo[record] = UNDO_NONE
+            if refers and mapper.has_strangers(instance):
+                for stranger in self.strangers(instance, mapper):
+                    self.add(stranger)
 
-        That are of no unit yet.
+    def strangers(self, instance: Any, mapper: Mapper) -> list[Any]:
+        """Return the objects that an object refers to, or has in a list, and that are of no unit.
+
+        Those that an ended session left new are among them: they were never written.
         """
         found = []
         for field in mapper.references:
             value = field.loaded(instance)
-            if value is not ABSENT and value is not None and self._is_stranger(value):
+            if isinstance(value, field.target.model) and _is_stranger(value):
                 found.append(value)
         for field in mapper.watched:
             if field.form != "document":
                 members = field.loaded(instance)
-                if members is not ABSENT:
-                    found.extend(one for one in members if self._is_stranger(one))
+                if isinstance(members, list):
+                    model = field.target.model
+                    found.extend(
+                        one for one in members if isinstance(one, model) and _is_stranger(one)
+                    )
         return found
-
-    @staticmethod
-    def _is_stranger(value: Any) -> bool:
-        return getattr(value, "_origin", ABSENT) is None
 
     def _add_one(self, instance: Any, mapper: Mapper, draft: bool) -> bool:
         origin = instance._origin
@@ -59,50 +102,91 @@ class Membership(Tracking):
             return True
         unit = origin.unit
         if unit is self:
+            if not draft:
+                self._insert_draft(instance)
             return False
-        record = self.records.get(instance)
-        if unit is self.grave and record is not None:
-            self._undelete(record)
-        elif type(unit) is Grave:
-            self._register(instance, mapper, draft)
+        if type(unit) is Grave:
+            unit = unit.unit
+            if instance not in unit.records:
+                self._register(instance, mapper, draft)
+                return True
+        if unit is self:
+            self._undelete(self.records[instance])
         else:
             self.adopt(instance, mapper)
         return True
+
+    def _insert_draft(self, instance: Any) -> None:
+        """Let a draft that is added again be inserted."""
+        record = self.records.get(instance)
+        if record is not None and record.state == INITIALIZED:
+            self.touch(self.scope(), record)
+            record.state = INSERTED
 
     def _register(self, instance: Any, mapper: Mapper, draft: bool) -> None:
         key = mapper.key_of(instance)
         identity = self.map_of(mapper)
         if key is not None and (other := identity.get(key)) is not None and other is not instance:
             raise self._duplicate(mapper, key, other)
-        instance._origin = self.fresh
-        record = ObjectRecord(mapper, instance, None, None, 0)
-        record.key = key
+        if key in identity.buried and identity.buried[key] is not instance:
+            raise self._duplicate(mapper, key, identity.buried[key])
+        SET_ATTRIBUTE(instance, "_origin", self.fresh)
+        record = ObjectRecord(mapper, instance, None, None, 0, key)
         self.records[instance] = record
-        self.scope().touch(record)
+        self.touch(self.scope(), record)
         record.state = INITIALIZED if draft else INSERTED
         if key is not None:
             self.enter(identity, key, instance)
         if mapper.watched:
             self.watched[instance] = None
-        if self.is_strict:
-            SET_CLASS(instance, mapper.guard)
+            self.look(record)
+        SET_CLASS(instance, mapper.guard if draft or self.is_strict else mapper.model)
 
     def _duplicate(self, mapper: Mapper, key: Any, other: Any) -> DuplicateRecordError:
         return DuplicateRecordError(
             f"cannot add {mapper.name} {key!r}: this session has another object with that key, "
             f"{other!r:.200}. "
             "There is one object per key; change the one that is there, which session.get "
-            "returns, or use another key.",
+            "returns, or use another key. If it was deleted, commit that first.",
             table=mapper.table.name,
             row=key,
             state=self.state(other),
         )
 
     def _undelete(self, record: ObjectRecord) -> None:
-        self.scope().touch_all(record)
+        self.refuse_sealed("take a deletion back", (record,))
+        self.touch_all(self.scope(), record)
         record.state = CHANGED if record.bits() else CLEAN
-        record.instance._origin = self.origin(record.version)
-        self.map_of(record.mapper).put(record.key, record.instance, record.version)
+        self.unbury(record)
+
+    def unbury(self, record: ObjectRecord) -> None:
+        """Let an object that was deleted be found and written again."""
+        SET_ATTRIBUTE(record.instance, "_origin", self.origin(record.version))
+        self.map_of(record.mapper).enter(record.key, record.instance)
+
+    def delete_all(self, objects: Iterable[Any]) -> None:
+        """Mark many objects as deleted; see :meth:`delete`. Clean ones go the short way."""
+        records, touched, scope = self.records, self.touched, self.scope()
+        kind: type[Any] | None = None
+        for instance in objects:
+            if type(instance) is not kind:
+                kind = type(instance)
+                mapper = self.mapper(instance)
+                identity = self.map_of(mapper)
+                entries, buried = identity.entries, identity.buried
+            origin = instance._origin
+            is_clean = origin is not None and origin.unit is self and instance not in records
+            if scope.parent is not None or not is_clean or mapper.watched or instance in touched:
+                self.delete(instance)
+                continue
+            clean = mapper.snapshot(instance)
+            key = clean_key(mapper, clean)
+            record = ObjectRecord(mapper, instance, DELETED, clean, origin.version, key)
+            records[instance] = record
+            scope.undo[record] = UNDO_CLEAN
+            SET_ATTRIBUTE(instance, "_origin", self.grave_origin(origin.version))
+            entries.pop(key, None)
+            buried[key] = instance
 
     def delete(self, instance: Any) -> None:
         """Mark an object as deleted; one that was never written is taken out instead.
@@ -111,15 +195,7 @@ class Membership(Tracking):
         """
         mapper = self.mapper(instance)
         origin = instance._origin
-        if origin is None or (origin.unit is not self and origin.unit is not self.grave):
-            raise StateChangeError(
-                f"cannot delete {instance!r:.200}: it is not part of this session. Load it with "
-                "this session, or bring it in with "
-                "session.add first.",
-                table=mapper.table.name,
-                row=mapper.key_of(instance),
-                attempted="delete_record",
-            )
+        self._check_mine(instance, mapper, "delete")
         self.settle_one(instance)
         record = self.records.get(instance)
         if record is None:
@@ -127,16 +203,30 @@ class Membership(Tracking):
         following = transition("delete_record", record.state, mapper.table.name, record.key)
         if record.state == following:
             return
-        self.scope().touch_all(record)
+        if following is None:
+            self.refuse_sealed("take out a new object", (record,))
+        self.touch_all(self.scope(), record)
         record.state = following
         if following is None:
-            self._take_out(record)
+            self.take_out(record)
         else:
             SET_CLASS(instance, mapper.guard)
-            SET_ATTRIBUTE(instance, "_origin", Origin(self.grave, record.version))
-            self.map_of(mapper).entries.pop(record.key, None)
+            SET_ATTRIBUTE(instance, "_origin", self.grave_origin(record.version))
+            self.map_of(mapper).bury(record.key, instance)
 
-    def _take_out(self, record: ObjectRecord) -> None:
+    def _check_mine(self, instance: Any, mapper: Mapper, attempted: str) -> None:
+        origin = instance._origin
+        if origin is None or (origin.unit is not self and origin.unit is not self.grave):
+            raise StateChangeError(
+                f"cannot {attempted} {instance!r:.200}: it is not part of this session. Load it "
+                "with this session, or bring it in with "
+                "session.add first.",
+                table=mapper.table.name,
+                row=mapper.key_of(instance),
+                attempted=attempted,
+            )
+
+    def take_out(self, record: ObjectRecord) -> None:
         """Make a new object a stranger again."""
         instance = record.instance
         SET_CLASS(instance, record.mapper.model)
@@ -146,52 +236,71 @@ class Membership(Tracking):
         identity = self.maps.get(record.mapper.root)
         if identity is not None and identity.get(record.key) is instance:
             del identity.entries[record.key]
-        if record.stored is None:
-            self._forget_if_unknown_above(record)
-
-    def _forget_if_unknown_above(self, record: ObjectRecord) -> None:
+        if record.stored is not None and record.stored.made_key:
+            record.mapper.set_key(instance, None)
         scope = self.scope()
         if scope.parent is None:
             scope.undo.pop(record, None)
 
     def expunge(self, instance: Any) -> None:
-        """Take an object out of the unit with its changes; it is a stranger, or a snapshot.
+        """Take an object out of the unit with its changes.
 
-        Afterwards.
+        A new one is a stranger afterwards, another one a snapshot that keeps its changes.
+
+        :raises StateChangeError: if the object is not of this unit.
+        :raises SessionError: while another task's commit writes it.
         """
-        self.settle_one(instance)
-        record = self.records.pop(instance, None)
         mapper = self.mapper(instance)
-        key = mapper.key_of(instance)
-        if record is not None:
-            for scope in self.all_scopes():
-                scope.undo.pop(record, None)
+        self._check_mine(instance, mapper, "expunge")
+        self.settle_one(instance)
+        record = self.records.get(instance)
+        if record is None:
+            self.map_of(mapper).forget(mapper.key_of(instance))
+            shelf = self._shelf()
+            SET_ATTRIBUTE(instance, "_origin", shelf.origin(instance._origin.version))
+        else:
+            self.refuse_sealed("expunge an object", (record,))
+            del self.records[instance]
+            self.forget(record)
+            self.flushed.pop(record, None)
+            self.map_of(mapper).forget(record.key)
+            self._let_loose(record, self._shelf())
+        self.touched.pop(instance, None)
         self.watched.pop(instance, None)
-        identity = self.map_of(mapper)
-        if identity.get(key) is instance:
-            identity.forget(key)
-        origin = instance._origin
-        if record is not None and record.clean is None:
+
+    def _shelf(self) -> Membership:
+        """Return the ended unit that an object belongs to which was taken out."""
+        shelf = type(self)(self.owner)
+        shelf.is_open = False
+        return shelf
+
+    @staticmethod
+    def _let_loose(record: ObjectRecord, shelf: Membership) -> None:
+        """Put an object on the shelf with its changes, or make it a stranger if it is new."""
+        instance, mapper = record.instance, record.mapper
+        if record.clean is None:
             SET_CLASS(instance, mapper.model)
-            instance._origin = None
-        elif origin is not None and origin.unit is self:
-            shelf = type(self)(self.owner)
-            shelf.is_open = False
-            if record is not None and record.clean is not None:
-                shelf.touched[instance] = record.clean
-            SET_ATTRIBUTE(instance, "_origin", shelf.origin(origin.version))
+            SET_ATTRIBUTE(instance, "_origin", None)
+            return
+        SET_ATTRIBUTE(instance, "_origin", shelf.origin(record.version))
+        if record.bits():
+            SET_CLASS(instance, mapper.model)
+            shelf.touched[instance] = record.clean
+        else:
+            SET_CLASS(instance, mapper.guard)
 
     def release(self, instance: Any) -> tuple[str | None, tuple[Any, ...] | None]:
         """Give an object up to another unit; return its state and clean image."""
         self.settle_one(instance)
+        self.touched.pop(instance, None)
         record = self.records.pop(instance, None)
         if record is None:
             mapper = self.mapper(instance)
             clean = mapper.snapshot(instance)
             is_changed = instance in self.watched and mapper.changed(instance, clean)
             return (CHANGED if is_changed else CLEAN), clean
-        for scope in self.all_scopes():
-            scope.undo.pop(record, None)
+        self.forget(record)
+        self.watched.pop(instance, None)
         return record.state, record.clean
 
     def adopt(self, instance: Any, mapper: Mapper) -> None:
@@ -200,21 +309,20 @@ class Membership(Tracking):
         With the changes made to it and the version they were made on.
         """
         origin = instance._origin
-        if origin.unit.is_open:
+        unit = origin.unit.unit if type(origin.unit) is Grave else origin.unit
+        if unit.is_open:
             raise SessionError(
                 f"cannot add {instance!r:.200}: it belongs to another session that is still open, "
                 "and an object belongs to one session at a "
                 "time. Take it out of that one with expunge, or close it, or load the object here.",
-                session=origin.unit,
+                session=unit,
             )
         key = mapper.key_of(instance)
         other = self.find(mapper, key) if key is not None else None
         if other is not None and other is not instance:
             raise self._duplicate(mapper, key, other)
-        state, clean = origin.unit.release(instance)
+        state, clean = unit.release(instance)
         if clean is None:
-            SET_CLASS(instance, mapper.model)
-            instance._origin = None
             self._register(instance, mapper, state == INITIALIZED)
             return
         SET_ATTRIBUTE(instance, "_origin", self.origin(origin.version))
@@ -224,16 +332,16 @@ class Membership(Tracking):
         self.enter(identity, clean_key(mapper, clean), instance)
         if mapper.watched:
             self.watched[instance] = None
-        if state == CHANGED:
+        SET_CLASS(instance, mapper.guard)
+        if mapper.changed(instance, clean):
             record = self._track(instance, mapper, CLEAN, clean)
-            self.scope().touch(record)
+            scope = self.scope()
+            self.touch(scope, record)
+            undo = scope.undo[record]
+            if undo.before is not None:
+                undo.before.update(dict.fromkeys(record.dirty_fields(), ABSENT))
             record.state = CHANGED
-        else:
-            SET_CLASS(instance, mapper.guard)
-
-    def hand_over(self, instance: Any) -> None:
-        """Let another unit take an object over."""
-        self.expunge(instance)
+            self.look(record)
 
     def renew(
         self, instance: Any, image: tuple[Any, ...], version: int, keep_changes: bool
@@ -255,7 +363,7 @@ class Membership(Tracking):
             SET_ATTRIBUTE(instance, "_origin", self.origin(version))
         if record is not None:
             record.clean, record.version = image, version
+            self.look(record)
             if record.state == CHANGED and not kept:
-                for scope in self.all_scopes():
-                    scope.undo.pop(record, None)
+                self.forget(record)
                 self.drop_record(record)

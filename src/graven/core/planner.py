@@ -10,9 +10,10 @@ from typing import Any
 
 from graven.core.lifecycle import DELETED, INSERTED
 from graven.core.mapper import Binding, Mapper
-from graven.core.ordering import in_order
+from graven.core.ordering import in_levels, in_order
 from graven.core.records import ObjectRecord
 from graven.core.values import ABSENT
+from graven.errors import MappingError
 from graven.ops.requests import Delete, Insert, Later, Sweep, Update, Write
 from graven.ops.schema import Table
 
@@ -22,23 +23,22 @@ Bindings = Callable[[Mapper], Binding]
 
 
 class Entry:
-    """What is to be written of one record: an insert, an update of the fields in *bits*.
+    """What is to be written of one record: an insert, an update of the fields in *bits*, or a delete.
 
-    Or a delete.
-
-    ``version`` is the one that the store must still have, ``after`` the one it will have;
-    ``image`` the captured image that is written; ``made_key`` tells that the store makes the key.
+    ``version`` is the one that the store must still have, ``after`` the one it will have. ``image``
+    is the captured image that is written, where later edits have to be told from it; ``made_key``
+    tells that the store makes the key, for the insert numbered ``ordinal``.
     """
 
-    __slots__ = ("action", "after", "bits", "image", "made_key", "ordinal", "record", "version")
+    __slots__ = ("__dict__", "action", "after", "bits", "record", "version")
+    image: tuple[Any, ...] | None = None
+    made_key = False
+    ordinal = -1
 
     def __init__(self, record: ObjectRecord, action: str, bits: int, version: int) -> None:
         """Plan *action* for *record*."""
         self.record, self.action, self.bits, self.version = record, action, bits, version
         self.after = version + 1
-        self.image: tuple[Any, ...] | None = None
-        self.made_key = False
-        self.ordinal = -1
 
 
 class Step:
@@ -101,6 +101,7 @@ def make_plan(
     *draw_version* gives the first version of new records whose keys can come back.
 
     :raises DataError: if a value does not fit its field; nothing is changed then.
+    :raises MappingError: if new objects refer to each other in a circle that cannot be broken.
     """
     plan = Plan()
     plan.entries = list(entries)
@@ -108,9 +109,9 @@ def make_plan(
     for entry in plan.entries:
         by_action[entry.action].append(entry)
     _number(plan, by_action["insert"], draw_version)
-    patches = _plan_inserts(plan, by_action["insert"], bindings)
+    postponed = _plan_inserts(plan, by_action["insert"], bindings)
     _plan_updates(plan, by_action["update"], bindings)
-    _plan_patches(plan, patches, bindings)
+    _plan_patches(plan, postponed, bindings)
     _plan_links(plan, by_action, bindings)
     _plan_deletes(plan, by_action["delete"], bindings)
     return plan
@@ -122,17 +123,19 @@ def _number(plan: Plan, inserts: Sequence[Entry], draw_version: Callable[[], int
         mapper = entry.record.mapper
         if mapper.table.graven_made:
             entry.after = 1
+            if mapper.store_made and mapper.key_of(entry.record.instance) is None:
+                entry.made_key = True
+                entry.ordinal = plan.ordinals[entry.record.instance] = len(plan.ordinals)
         else:
             entry.after = drawn = drawn or draw_version()
-        if mapper.store_made and mapper.key_of(entry.record.instance) is None:
-            entry.made_key = True
-            entry.ordinal = plan.ordinals[entry.record.instance] = len(plan.ordinals)
 
 
 def _tables_in_order(entries: Iterable[Entry]) -> dict[Table, list[Entry]]:
     groups: dict[Table, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.record.mapper.table, []).append(entry)
+    if len(groups) < 2:
+        return groups
     names = {table.name: table for table in groups}
     needs = {
         name: [reference.table for reference in table.references] for name, table in names.items()
@@ -142,19 +145,17 @@ def _tables_in_order(entries: Iterable[Entry]) -> dict[Table, list[Entry]]:
 
 def _plan_inserts(
     plan: Plan, inserts: Sequence[Entry], bindings: Bindings
-) -> list[tuple[Entry, Any]]:
-    patches: list[tuple[Entry, Any]] = []
+) -> dict[Entry, list[Any]]:
+    """Plan the inserts; return the references that have to wait for keys made by the store."""
     if not plan.ordinals:
         for group in _tables_in_order(inserts).values():
             _insert_group(plan, group, bindings, {})
-        return patches
+        return {}
     levels, postponed = _levels(inserts)
     for level in levels:
         for group in _tables_in_order(level).values():
             _insert_group(plan, group, bindings, postponed)
-    for entry in inserts:
-        patches += [(entry, field) for field in postponed.get(entry, ())]
-    return patches
+    return postponed
 
 
 def _levels(inserts: Sequence[Entry]) -> tuple[list[list[Entry]], dict[Entry, list[Any]]]:
@@ -170,17 +171,7 @@ def _levels(inserts: Sequence[Entry]) -> tuple[list[list[Entry]], dict[Entry, li
             needed = by_instance.get(_referent(field, entry.record.instance))
             if needed is not None:
                 needs[entry][field] = needed
-    levels: list[list[Entry]] = []
-    postponed: dict[Entry, list[Any]] = {}
-    left = dict.fromkeys(inserts)
-    while left:
-        ready = [entry for entry in left if not any(one in left for one in needs[entry].values())]
-        if not ready:
-            ready = [_break_circle(left, needs, postponed)]
-        for entry in ready:
-            del left[entry]
-        levels.append(ready)
-    return levels, postponed
+    return in_levels(needs, lambda field: bool(field.nullable), _unbreakable)
 
 
 def _referent(field: Any, instance: Any) -> Any:
@@ -188,15 +179,18 @@ def _referent(field: Any, instance: Any) -> Any:
     return None if value is ABSENT else value
 
 
-def _break_circle(
-    left: dict[Entry, None], needs: dict[Entry, dict[Any, Entry]], postponed: dict[Entry, list[Any]]
-) -> Entry:
-    for entry in left:
-        waiting = [field for field, one in needs[entry].items() if one in left]
-        if all(field.nullable for field in waiting):
-            postponed[entry] = waiting
-            return entry
-    return next(iter(left))
+def _unbreakable(circle: list[tuple[Entry, Any]]) -> MappingError:
+    names = [f"{entry.record.mapper.name}.{field.name}" for entry, field in circle]
+    entry, field = circle[0]
+    return MappingError(
+        f"cannot insert a circle of {len(circle)} new objects, which refer to each other by "
+        f"{', '.join(dict.fromkeys(names))}: the store makes their keys, none of these references "
+        "may be null, and so none of the objects can be inserted first. Let one of these fields be "
+        "optional (`| None`), or let graven make the keys, as it does when no key is declared. "
+        "Nothing was written.",
+        model=entry.record.mapper.name,
+        field=field.name,
+    )
 
 
 def _insert_group(
@@ -209,13 +203,10 @@ def _insert_group(
         binding = bindings(mapper)
         insert_row, later = binding.insert_row, plan.later
         columns = binding.insert_columns
-        rows: list[tuple[object, ...]] = []
-        for entry in entries:
-            restore = _hide(entry, postponed.get(entry, ()))
-            try:
-                rows.append((*insert_row(entry.record.instance, later), entry.after))
-            finally:
-                restore()
+        if postponed:
+            rows = [_row_without(entry, insert_row, later, postponed) for entry in entries]
+        else:
+            rows = [insert_row(entry.record.instance, later, entry.after) for entry in entries]
         ordinals: tuple[int, ...] = ()
         if made_key:
             ordinals = tuple(entry.ordinal for entry in entries)
@@ -228,18 +219,22 @@ def _insert_group(
         plan.steps.append(Step(Insert(mapper.table, columns, rows, ordinals), entries))
 
 
-def _hide(entry: Entry, fields: Sequence[Any]) -> Callable[[], None]:
-    """Let postponed references be null while the row is made."""
+def _row_without(
+    entry: Entry,
+    insert_row: Callable[..., tuple[object, ...]],
+    later: Callable[[Any], Any],
+    postponed: dict[Entry, list[Any]],
+) -> tuple[object, ...]:
+    """Make the row of an entry with its postponed references null."""
     instance = entry.record.instance
-    hidden = [(field, field.loaded(instance)) for field in fields]
+    hidden = [(field, field.loaded(instance)) for field in postponed.get(entry, ())]
     for field, _ in hidden:
         field.value.__set__(instance, None)
-
-    def restore() -> None:
+    try:
+        return insert_row(instance, later, entry.after)
+    finally:
         for field, value in hidden:
             field.value.__set__(instance, value)
-
-    return restore
 
 
 def _plan_updates(plan: Plan, updates: Sequence[Entry], bindings: Bindings) -> None:
@@ -253,18 +248,31 @@ def _plan_updates(plan: Plan, updates: Sequence[Entry], bindings: Bindings) -> N
         binding = bindings(mapper)
         columns, values = binding.update(bits)
         if not columns:
+            for entry in entries:
+                entry.after = entry.version  # a list has changed, which other rows hold
             continue
         guards = guard_columns(mapper, columns)
-        later, key_row = plan.later, binding.key_row
-        rows = [
-            (
-                *values(entry.record.instance, later),
-                *key_row(entry.record.key),
-                *_guard_values(entry, binding),
-            )
-            for entry in entries
-        ]
+        if mapper.guard_mode == "version":
+            row, later = binding.update_row(bits), plan.later
+            rows = [
+                row(entry.record.instance, later, entry.record.key, entry.version)
+                for entry in entries
+            ]
+        else:
+            rows = [_unversioned_row(plan, entry, binding, values) for entry in entries]
         plan.steps.append(Step(Update(mapper.table, columns, guards, rows), entries))
+
+
+def _unversioned_row(
+    plan: Plan, entry: Entry, binding: Binding, values: Callable[..., tuple[object, ...]]
+) -> tuple[object, ...]:
+    """Make the row of an update that is guarded by the clean values of its fields, or by nothing."""
+    record = entry.record
+    guards: tuple[object, ...] = ()
+    if record.mapper.guard_mode == "fields":
+        base = record.stored.image if record.stored else record.clean
+        guards = binding.clean_row(entry.bits, base or ())
+    return (*values(record.instance, plan.later), *binding.key_row(record.key), *guards)
 
 
 def guard_columns(mapper: Mapper, columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -274,39 +282,42 @@ def guard_columns(mapper: Mapper, columns: tuple[str, ...]) -> tuple[str, ...]:
     return columns if mapper.guard_mode == "fields" else ()
 
 
-def _guard_values(entry: Entry, binding: Binding) -> tuple[object, ...]:
-    mode = entry.record.mapper.guard_mode
-    if mode == "version":
-        return (entry.version,)
-    if mode == "fields":
-        base = entry.record.stored.image if entry.record.stored else entry.record.clean
-        return binding.clean_row(entry.bits, base or ())
-    return ()
-
-
-def _plan_patches(plan: Plan, patches: Sequence[tuple[Entry, Any]], bindings: Bindings) -> None:
+def _plan_patches(plan: Plan, postponed: dict[Entry, list[Any]], bindings: Bindings) -> None:
     """Set the references that had to wait for keys made by the store."""
-    for entry, field in patches:
-        mapper = entry.record.mapper
+    groups: dict[tuple[Mapper, int], list[Entry]] = {}
+    for entry, fields in postponed.items():
+        bits = entry.record.bits_of(tuple(field.name for field in fields))
+        groups.setdefault((entry.record.mapper, bits), []).append(entry)
+    for (mapper, bits), entries in groups.items():
         binding = bindings(mapper)
-        columns, values = binding.update(1 << mapper.field_index[field.name])
-        key = (
-            (plan.later(entry.record.instance),)
-            if entry.made_key
-            else binding.key_row(entry.record.key)
-        )
-        row = (*values(entry.record.instance, plan.later), *key, entry.after)
+        columns, values = binding.update(bits)
         version = (mapper.table.version,) if mapper.table.version else ()
-        entry.after += 1
-        plan.steps.append(Step(Update(mapper.table, columns, version, [row]), [entry]))
+        rows = []
+        for entry in entries:
+            instance = entry.record.instance
+            key = (plan.later(instance),) if entry.made_key else binding.key_row(entry.record.key)
+            rows.append((*values(instance, plan.later), *key, entry.after))
+            entry.after += 1
+        plan.steps.append(Step(Update(mapper.table, columns, version, rows), entries))
 
 
 def _plan_links(plan: Plan, by_action: dict[str, list[Entry]], bindings: Bindings) -> None:
     """Insert and delete the rows of many-to-many lists."""
+    gone: dict[Any, list[tuple[object, ...]]] = {}
+    added: dict[Any, list[tuple[object, ...]]] = {}
     for entry in (*by_action["insert"], *by_action["update"]):
         for field in entry.record.mapper.watched:
             if field.form == "links":
-                _plan_link_field(plan, entry, field, bindings)
+                before, after = _changed_pairs(plan, entry, field, bindings)
+                gone.setdefault(field, []).extend(before)
+                added.setdefault(field, []).extend(after)
+    for field, rows in gone.items():
+        if rows:
+            plan.steps.append(Step(Delete(field.link_table, (), rows), ()))
+    for field, rows in added.items():
+        if rows:
+            columns = (*field.owner_columns, *field.member_columns)
+            plan.steps.append(Step(Insert(field.link_table, columns, rows), ()))
     sweeps: dict[tuple[Table, tuple[str, ...]], list[tuple[object, ...]]] = {}
     for entry in by_action["delete"]:
         mapper = entry.record.mapper
@@ -317,11 +328,14 @@ def _plan_links(plan: Plan, by_action: dict[str, list[Entry]], bindings: Binding
         plan.steps.append(Step(Sweep(table, columns, rows), ()))
 
 
-def _plan_link_field(plan: Plan, entry: Entry, field: Any, bindings: Bindings) -> None:
+def _changed_pairs(
+    plan: Plan, entry: Entry, field: Any, bindings: Bindings
+) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """Return the rows of the link table that one list has lost, and those that it has gained."""
     record = entry.record
     members = field.loaded(record.instance)
     if members is ABSENT:
-        return
+        return [], []
     base = record.stored.image if record.stored else record.clean
     before = (base[record.mapper.field_index[field.name]] if base is not None else None) or ()
     known, wanted = {id(one) for one in before}, {id(one) for one in members}
@@ -336,26 +350,22 @@ def _plan_link_field(plan: Plan, entry: Entry, field: Any, bindings: Bindings) -
             return (*own, plan.later(member))
         return (*own, *bindings(field.target).key_row(field.target.key_of(member)))
 
-    gone = [pair(member) for member in before if id(member) not in wanted]
-    added = [pair(member) for member in dict.fromkeys(members) if id(member) not in known]
-    columns = (*field.owner_columns, *field.member_columns)
-    if gone:
-        plan.steps.append(Step(Delete(field.link_table, (), gone), ()))
-    if added:
-        plan.steps.append(Step(Insert(field.link_table, columns, added), ()))
+    return (
+        [pair(member) for member in before if id(member) not in wanted],
+        [pair(member) for member in dict.fromkeys(members) if id(member) not in known],
+    )
 
 
 def _plan_deletes(plan: Plan, deletes: Sequence[Entry], bindings: Bindings) -> None:
     for table, entries in reversed(_tables_in_order(deletes).items()):
-        guards = (
-            (table.version,)
-            if table.version and entries[0].record.mapper.guard_mode != "none"
-            else ()
-        )
-        rows = []
-        for entry in entries:
-            key_row = bindings(entry.record.mapper).key_row(entry.record.key)
-            rows.append((*key_row, entry.version) if guards else key_row)
+        mapper = entries[0].record.mapper
+        key_row = bindings(mapper).key_row
+        guards: tuple[str, ...] = ()
+        if table.version and mapper.guard_mode != "none":
+            guards = (table.version,)
+            rows = [(*key_row(entry.record.key), entry.version) for entry in entries]
+        else:
+            rows = [key_row(entry.record.key) for entry in entries]
         plan.steps.append(Step(Delete(table, guards, rows), entries))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graven.ops.conditions import And, Condition, Order, Path, Select, Step
+from graven.ops.conditions import And, Condition, In, Order, Path, Select, Step
 from graven.ops.schema import Table
 from graven.ops.value import Value
 
@@ -55,8 +55,12 @@ class QuerySpec(Value):
         return QuerySpec(**{**fields, **changes})
 
     def where(self) -> Condition | None:
-        """Return the whole condition."""
+        """Return the whole condition, which says of a subclass that the object is one."""
         conditions = self.conditions
+        if self.mapper is not self.mapper.root:
+            family = (self.mapper, *self.mapper.subclasses)
+            path = Path((), self.mapper.root.discriminator_column, "str")
+            conditions = (In(path, tuple(one.discriminator for one in family)), *conditions)
         if not conditions:
             return None
         return conditions[0] if len(conditions) == 1 else And(conditions)

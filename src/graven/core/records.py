@@ -43,14 +43,15 @@ class ObjectRecord:
         state: str | None,
         clean: tuple[Any, ...] | None,
         version: int,
+        key: Any,
     ) -> None:
-        """Make the record of *instance*."""
+        """Make the record of *instance*; the *key* of a new one is ``None`` where the store makes it."""
         self.mapper = mapper
         self.instance = instance
         self.state = state
         self.clean = clean
         self.version = version
-        self.key: Any = None
+        self.key = key
         self.stored: Stored | None = None
         self.is_sealed = False
 
@@ -79,10 +80,9 @@ class ObjectRecord:
         self.mapper.fields[index].restore(self.instance, value)
 
     def dirty_fields(self) -> tuple[str, ...]:
-        """Return the names of the fields that differ from the clean image.
-
-        None for a new record.
-        """
+        """Return the names of the fields that differ from the clean image; all of a new record."""
+        if self.clean is None:
+            return tuple(self.mapper.field_index)
         return self.names(self.bits())
 
     def names(self, bits: int) -> tuple[str, ...]:

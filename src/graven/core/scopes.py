@@ -54,7 +54,11 @@ UNDO_NONE: Final = Undo(None, None)
 
 
 class Scope:
-    """One open scope; *parent* is ``None`` for the outermost one."""
+    """One open scope; *parent* is ``None`` for the outermost one.
+
+    ``undo`` is the scope's memory, ``marks`` are values of single fields that its owner needs to
+    keep beside it.
+    """
 
     __slots__ = ("children", "is_open", "marks", "owner", "parent", "undo")
 
@@ -76,10 +80,7 @@ class Scope:
             self.parent.children -= 1
 
     def touch(self, record: Record, field: str | None = None) -> None:
-        """Remember how *record*, and its *field*, are now.
-
-        Unless the scope knows an earlier moment.
-        """
+        """Remember how *record* and its *field* are now, unless an earlier moment is known."""
         undo = self.undo.get(record)
         if undo is None:
             undo = self.undo[record] = self._first(record)
@@ -93,11 +94,9 @@ class Scope:
             self.touch(record, field)
 
     def _first(self, record: Record) -> Undo:
-        if record.state is None:
-            return UNDO_NONE
-        if record.state == "clean" and not self._is_known_above(record):
-            return UNDO_CLEAN
-        return Undo(record.state, {})
+        if record.state not in (None, "clean") or self._is_known_above(record):
+            return Undo(record.state, {})
+        return UNDO_CLEAN if record.state is not None else UNDO_NONE
 
     def _is_known_above(self, record: Record) -> bool:
         scope = self.parent
@@ -108,10 +107,7 @@ class Scope:
         return False
 
     def changed_fields(self, record: Record) -> tuple[str, ...]:
-        """Return the fields of *record* whose value differs from that at the beginning of the.
-
-        Scope.
-        """
+        """Return the fields of *record* that differ from when the scope first touched them."""
         undo = self.undo[record]
         if undo.before is None:
             return record.dirty_fields()
@@ -132,7 +128,10 @@ class Scope:
         self.undo = {}
 
     def restore(self, record: Record) -> None:
-        """Take back what was done to *record* in this scope: values, presence and state."""
+        """Take back what was done to *record* in this scope: values, presence and state.
+
+        :raises KeyError: if the scope did not touch the record.
+        """
         undo = self.undo.pop(record)
         if undo.before is None:
             for field in record.dirty_fields():
@@ -143,10 +142,7 @@ class Scope:
         record.state = undo.state
 
     def forget(self, record: Record, fields: tuple[str, ...] | None = None) -> None:
-        """Drop the memory of *record*, or only of its *fields*.
-
-        From this scope and all its parents.
-        """
+        """Drop the memory of *record*, or only of its *fields*, here and in all parents."""
         scope: Scope | None = self
         while scope is not None:
             undo = scope.undo.get(record)

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
-from weakref import ref
 
 from graven.core.identity import IdentityMap, Origin
-from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INSERTED, transition
+from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
-from graven.core.scopes import Scope
+from graven.core.scopes import UNDO_CLEAN, UNDO_NONE, Scope, Undo
 from graven.core.values import ABSENT, same
 
 __all__ = ["SET_ATTRIBUTE", "SET_CLASS", "Grave", "Tracking", "clean_key"]
@@ -38,6 +37,11 @@ class Grave:
     def __init__(self, unit: Tracking) -> None:
         """Stand in for *unit*."""
         self.unit = unit
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session of the unit has not ended."""
+        return self.unit.is_open
 
     @property
     def loader(self) -> Any:
@@ -69,6 +73,7 @@ class Tracking:
         self.records: dict[Any, ObjectRecord] = {}
         self.touched: dict[Any, tuple[Any, ...]] = {}
         self.watched: dict[Any, None] = {}
+        self.rosters: dict[tuple[Any, str], tuple[Any, ...]] = {}
         self.root = Scope()
         self.heads: dict[Hashable, Scope] = {}
         self.is_strict = False
@@ -77,7 +82,16 @@ class Tracking:
         self.fresh = Origin(self, 0)
         self.grave = Grave(self)
         self.origins: dict[int, Origin] = {}
+        self.grave_origins: dict[int, Origin] = {}
         self.flushed: dict[ObjectRecord, None] = {}
+        self.seen: dict[tuple[ObjectRecord, str], object] = {}
+        self.late: dict[tuple[ObjectRecord, str], tuple[Scope, object]] = {}
+        self.is_sealed = False
+
+    @property
+    def size(self) -> int:
+        """How many objects may have to be written."""
+        return len(self.records) + len(self.touched)
 
     # -- looking up --------------------------------------------------------------------------------
 
@@ -111,6 +125,13 @@ class Tracking:
             found = self.origins[version] = Origin(self, version)
         return found
 
+    def grave_origin(self, version: int) -> Origin:
+        """Return the origin of deleted objects that were read at that version."""
+        found = self.grave_origins.get(version)
+        if found is None:
+            found = self.grave_origins[version] = Origin(self.grave, version)
+        return found
+
     def state(self, instance: Any) -> str | None:
         """Return the state of an object: a name of :mod:`~graven.core.lifecycle`.
 
@@ -141,12 +162,60 @@ class Tracking:
             if record is None:
                 record = self._track(instance, mapper, CLEAN, mapper.snapshot(instance))
             following = transition("write_dirty", record.state, mapper.table.name, record.key)
-            if record.is_sealed and instance not in self.touched:
-                self.touched[instance] = mapper.snapshot(instance)
-            elif not record.is_sealed:
-                self.scope().touch(record, name)
+            if record.is_sealed:
+                self._note_late(record, name)
+            else:
+                if mapper.watched:
+                    self.watched[instance] = None
+                    self._settle_in_scope(record)
+                self.touch(self.scope(), record, name)
                 record.state = following
         SET_ATTRIBUTE(instance, name, value)
+
+    def _note_late(self, record: ObjectRecord, name: str) -> None:
+        """Remember a write that was made while a commit of the record was under way."""
+        if record.instance not in self.touched:
+            self.touched[record.instance] = record.mapper.snapshot(record.instance)
+        self.late.setdefault((record, name), (self.scope(), record.dirty_value(name)))
+
+    def touch(self, scope: Scope, record: ObjectRecord, field: str | None = None) -> None:
+        """Remember in *scope* how *record* and its *field* are now.
+
+        The outermost scope goes back to what is stored, so it need not know more than the record.
+        """
+        undo = scope.undo.get(record)
+        if undo is None:
+            if scope.parent is None:
+                undo = UNDO_NONE if record.clean is None else UNDO_CLEAN
+            else:
+                undo = UNDO_NONE if record.state is None else Undo(record.state, {})
+            scope.undo[record] = undo
+        if field is not None and undo.before is not None and field not in undo.before:
+            undo.before[field] = record.dirty_value(field)
+
+    def touch_all(self, scope: Scope, record: ObjectRecord) -> None:
+        """Remember *record* in *scope* with every field that is dirty now."""
+        self.touch(scope, record)
+        for field in record.dirty_fields():
+            self.touch(scope, record, field)
+
+    def look(self, record: ObjectRecord) -> None:
+        """Remember how the values that can change in place are now, while inner scopes are open."""
+        if self.is_strict:
+            for field in record.mapper.watched:
+                self.seen[record, field.name] = record.dirty_value(field.name)
+
+    def forget(self, record: ObjectRecord, fields: tuple[str, ...] | None = None) -> None:
+        """Drop the memory that scopes have of *record*, or only of its *fields*."""
+        for scope in self.all_scopes():
+            undo = scope.undo.get(record)
+            if undo is None:
+                continue
+            if fields is None:
+                del scope.undo[record]
+            elif undo.before is not None:
+                for field in fields:
+                    undo.before.pop(field, None)
 
     def watch(self, instance: Any) -> None:
         """Keep an object of which a list, dict or the like was handed out.
@@ -158,23 +227,42 @@ class Tracking:
     def settle(self) -> None:
         """Turn what objects reported since the last time into records."""
         if self.touched:
-            for instance, clean in list(self.touched.items()):
-                record = self.records.get(instance)
-                if record is None:
-                    record = self._track(instance, self.mapper(instance), CHANGED, clean)
-                    self._touch_first(record)
-                    del self.touched[instance]
-                elif not record.is_sealed:
-                    if record.state == CLEAN:
-                        record.state = CHANGED
-                    del self.touched[instance]
+            self._settle_touched()
         for instance in self.watched:
             self._settle_watched(instance)
 
-    def _touch_first(self, record: ObjectRecord) -> None:
-        record.state = CLEAN
-        self.root.touch(record)
-        record.state = CHANGED
+    def _settle_touched(self) -> None:
+        records, touched, undo = self.records, self.touched, self.root.undo
+        kind: type[Any] | None = None
+        for instance, clean in list(touched.items()):
+            if instance in records:
+                record = records[instance]
+                if record.is_sealed:
+                    continue
+                self._noticed(record)
+            else:
+                if type(instance) is not kind:
+                    kind = type(instance)
+                    mapper = self.mapper(instance)
+                    key_at = mapper.field_index[mapper.key_fields[0]]
+                    has_single_key = len(mapper.key_fields) == 1
+                    is_watched = bool(mapper.watched)
+                key = clean[key_at] if has_single_key else clean_key(mapper, clean)
+                version = instance._origin.version
+                record = ObjectRecord(mapper, instance, CHANGED, clean, version, key)
+                records[instance] = record
+                undo[record] = UNDO_CLEAN
+                if is_watched:
+                    self.watched[instance] = None
+            del touched[instance]
+
+    def _noticed(self, record: ObjectRecord) -> None:
+        """Take note that a record was written to while only the outermost scope was open."""
+        if record.state in (CLEAN, INITIALIZED):
+            self.touch(self.root, record)
+            record.state = transition(
+                "write_dirty", record.state, record.mapper.table.name, record.key
+            )
 
     def _settle_watched(self, instance: Any) -> None:
         """See whether a value was changed in place, and in which scope."""
@@ -187,16 +275,20 @@ class Tracking:
             record = self._track(instance, mapper, CLEAN, clean)
         if record.is_sealed:
             return
+        if self.is_strict:
+            self._settle_in_scope(record)
+        elif record.state == CLEAN and record.bits():
+            self._noticed(record)
+
+    def _settle_in_scope(self, record: ObjectRecord) -> None:
+        """Count what was changed in place since it was last looked at to the caller's scope."""
         scope = self.scope()
-        if scope.parent is None:
-            if record.state == CLEAN:
-                scope.touch(record)
-                record.state = CHANGED
-            return
-        for field in mapper.watched:
-            before = scope.marks.get((record, field.name), ABSENT)
-            if not same(record.dirty_value(field.name), before):
-                scope.touch(record)
+        for field in record.mapper.watched:
+            before = self.seen.get((record, field.name), ABSENT)
+            now = record.dirty_value(field.name)
+            if not same(now, before):
+                self.seen[record, field.name] = now
+                self.touch(scope, record)
                 undo = scope.undo[record]
                 if undo.before is not None:
                     undo.before.setdefault(field.name, before)
@@ -204,10 +296,10 @@ class Tracking:
                     record.state = CHANGED
 
     def _track(
-        self, instance: Any, mapper: Mapper, state: str | None, clean: tuple[Any, ...] | None
+        self, instance: Any, mapper: Mapper, state: str | None, clean: tuple[Any, ...]
     ) -> ObjectRecord:
-        record = ObjectRecord(mapper, instance, state, clean, instance._origin.version)
-        record.key = mapper.key_of(instance) if clean is None else clean_key(mapper, clean)
+        key = clean_key(mapper, clean)
+        record = ObjectRecord(mapper, instance, state, clean, instance._origin.version, key)
         self.records[instance] = record
         return record
 
@@ -216,15 +308,22 @@ class Tracking:
         if instance in self.touched and instance not in self.records:
             clean = self.touched.pop(instance)
             record = self._track(instance, self.mapper(instance), CHANGED, clean)
-            self._touch_first(record)
+            self.root.undo[record] = UNDO_CLEAN
+            if record.mapper.watched:
+                self.watched[instance] = None
+        if instance in self.watched:
+            self._settle_watched(instance)
 
     @staticmethod
     def enter(identity: IdentityMap, key: Any, instance: Any) -> None:
-        identity.entries[key] = ref(instance)
+        identity.enter(key, instance)
 
     def drop_record(self, record: ObjectRecord) -> None:
-        """Let a record go that is clean again; the object is guarded from now on."""
-        if record.stored is None:
+        """Let a record go that is clean again, unless a scope or the open transaction knows it.
+
+        The object is guarded from now on.
+        """
+        if record.stored is None and not any(record in one.undo for one in self.all_scopes()):
             self.records.pop(record.instance, None)
         SET_CLASS(record.instance, record.mapper.guard)
 

@@ -5,16 +5,16 @@ And how to take it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from graven.core.identity import Origin
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED
 from graven.core.membership import Membership
 from graven.core.records import ObjectRecord
 from graven.core.scopes import Scope
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS
-from graven.errors import ScopeError
+from graven.core.values import ABSENT
+from graven.errors import ScopeError, SessionError
 
 __all__ = ["UnitOfWork"]
 
@@ -32,11 +32,9 @@ class UnitOfWork(Membership):
             self.is_strict = True
             for record in self.records.values():
                 SET_CLASS(record.instance, record.mapper.guard)
-        for instance in self.watched:
-            record = self.records.get(instance)
-            if record is not None:
-                for field in record.mapper.watched:
-                    scope.marks[record, field.name] = record.dirty_value(field.name)
+            for instance in self.watched:
+                if instance in self.records:
+                    self.look(self.records[instance])
         return scope
 
     def check_end(self, scope: Scope) -> None:
@@ -73,92 +71,159 @@ class UnitOfWork(Membership):
         else:
             self.heads[scope.owner] = scope.parent
         if not self.heads:
-            self.is_strict = False
+            self._relax()
+
+    def _relax(self) -> None:
+        """Only the outermost scope is open: writes need not be told apart any more."""
+        self.is_strict = False
+        self.seen.clear()
 
     def confirm(self, scope: Scope) -> None:
         """Fold the changes of a scope into its parent, and end it."""
         self.check_end(scope)
-        if scope.parent is None:
+        if scope.parent is not None:
+            self.settle()
+            self.finish(scope)
+
+    def finish(self, scope: Scope) -> None:
+        """End a scope and leave what is still pending of it to its parent."""
+        parent = scope.parent
+        if parent is None:
+            for record in list(scope.undo):
+                self._let_go(record)
             return
-        self.settle()
-        scope.fold(scope.parent)
+        if parent.parent is None:
+            for record in scope.undo:
+                if record.state is not None:
+                    self.touch(parent, record)
+            scope.undo = {}
+        else:
+            scope.fold(parent)
         self.close_scope(scope)
 
+    def _let_go(self, record: ObjectRecord) -> None:
+        """Let go of a record in which nothing is pending after all."""
+        if record.clean is None or record.state not in (CLEAN, CHANGED) or record.bits():
+            return
+        self.root.undo.pop(record, None)
+        record.state = CLEAN
+        self.drop_record(record)
+
     def cancel(self, scope: Scope) -> None:
-        """Take back what was changed in a scope, and end it, unless it is the outermost."""
+        """Take back what was changed in a scope, and end it, unless it is the outermost.
+
+        :raises SessionError: while another task's commit writes what the scope has changed.
+        """
         self.check_end(scope)
+        self.refuse_sealed("cancel a scope", scope.undo)
         self.settle()
+        if scope.parent is None:
+            self._cancel_root()
+            return
         for record in reversed(list(scope.undo)):
             self._cancel_record(scope, record)
-        scope.marks.clear()
         self.close_scope(scope)
 
     def _cancel_record(self, scope: Scope, record: Any) -> None:
-        was_deleted = record.state == DELETED
-        was_gone = record.state is None
+        before = record.state
         scope.restore(record)
-        instance = record.instance
         if record.state is None:
-            if not was_gone:
-                self._take_out(record)
+            if before is not None:
+                self.take_out(record)
             return
-        if was_deleted and record.state != DELETED:
-            origin = self.fresh if record.clean is None else self.origin(record.version)
-            SET_ATTRIBUTE(instance, "_origin", origin)
-            self.enter(self.map_of(record.mapper), record.key, instance)
-        if was_gone:
+        if record.clean is not None and record.state in (CLEAN, CHANGED):
+            record.state = CHANGED if record.bits() else CLEAN
+        if before is None:
             self._bring_back(record)
-        if record.state == DELETED and not was_deleted:
-            SET_ATTRIBUTE(instance, "_origin", Origin(self.grave, record.version))
-            self.map_of(record.mapper).entries.pop(record.key, None)
+        elif before == DELETED and record.state != DELETED:
+            self.unbury(record)
+        elif before != DELETED and record.state == DELETED:
+            SET_ATTRIBUTE(record.instance, "_origin", self.grave_origin(record.version))
+            self.map_of(record.mapper).bury(record.key, record.instance)
+        self.look(record)
         if record.state == CLEAN:
             self.drop_record(record)
 
     def _bring_back(self, record: ObjectRecord) -> None:
         """Undo the taking out of a new object."""
         SET_ATTRIBUTE(record.instance, "_origin", self.fresh)
+        SET_CLASS(record.instance, record.mapper.guard)
         self.records[record.instance] = record
+        if record.mapper.watched:
+            self.watched[record.instance] = None
         if record.key is not None:
             self.enter(self.map_of(record.mapper), record.key, record.instance)
 
+    def _cancel_root(self) -> None:
+        """Go back to what is stored: all that is pending goes."""
+        self.root.undo.clear()
+        for record in reversed(list(self.records.values())):
+            if record.clean is None:
+                record.state = None
+                self.take_out(record)
+                continue
+            for field in record.dirty_fields():
+                record.put_dirty(field, ABSENT)
+            if record.state == DELETED:
+                self.unbury(record)
+            record.state = CLEAN
+            self.drop_record(record)
+
     def cancel_all(self) -> None:
         """Take back everything in all scopes, and end those that are not the outermost."""
+        self.settle()
         for head in list(self.heads.values()):
             scope: Scope | None = head
             while scope is not None and scope.parent is not None:
-                outer = scope.parent
+                scope.undo = {}
                 if scope.is_open:
-                    scope.fold(outer)
                     scope.close()
-                scope = outer
+                scope = scope.parent
         self.heads.clear()
-        self.is_strict = False
-        self.cancel(self.root)
+        self._relax()
+        self._cancel_root()
+
+    def refuse_sealed(self, attempted: str, records: Iterable[Any]) -> None:
+        """See that no commit that is under way writes one of *records*.
+
+        :raises SessionError: if one does.
+        """
+        if not self.is_sealed:
+            return
+        late = {record for record, _ in self.late}
+        for record in records:
+            if record.is_sealed or record in late:
+                raise SessionError(
+                    f"cannot {attempted}: a commit of another task that writes "
+                    f"{record.mapper.name} {record.key!r} is under way, and it is not known yet "
+                    "what becomes of it. Await that commit first.",
+                    session=self,
+                )
 
     def clear(self) -> None:
         """Forget every object, change and scope.
 
         Objects in hand become snapshots of an ended session.
         """
+        self.refuse_sealed("clear the session", self.records.values())
         self.settle()
-        shelf = type(self)(self.owner)
-        shelf.is_open = False
+        shelf = self._shelf()
         for record in self.records.values():
-            if record.clean is None:
-                SET_CLASS(record.instance, record.mapper.model)
-                SET_ATTRIBUTE(record.instance, "_origin", None)
+            self._let_loose(record, shelf)
         for identity in self.maps.values():
             for entry in identity.entries.values():
                 instance = entry()
                 if instance is not None and instance._origin is not None:
                     SET_ATTRIBUTE(instance, "_origin", shelf.origin(instance._origin.version))
-        for collection in (self.records, self.touched, self.watched, self.maps, self.entries):
-            collection.clear()
         for scope in self.all_scopes():
             scope.is_open = False
+        for collection in (self.records, self.touched, self.watched, self.maps, self.entries):
+            collection.clear()
+        self.rosters.clear()
         self.heads.clear()
+        self.flushed.clear()
         self.root = Scope()
-        self.is_strict = False
+        self._relax()
 
     # -- views -------------------------------------------------------------------------------------
 
@@ -167,6 +232,12 @@ class UnitOfWork(Membership):
         for record, undo in list(scope.undo.items()):
             if undo.state is None and record.state in (INSERTED, INITIALIZED):
                 yield record  # type: ignore[misc]
+
+    def deleted(self) -> Iterator[ObjectRecord]:
+        """Yield the records of all objects whose deletion is pending."""
+        for record in list(self.records.values()):
+            if record.state == DELETED:
+                yield record
 
     def deleted_in(self, scope: Scope) -> Iterator[ObjectRecord]:
         """Yield the records of the objects that were deleted in a scope."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any, Final, final
 
 __all__ = ["ABSENT", "Absent", "same"]
@@ -37,12 +38,52 @@ def same(left: Any, right: Any) -> bool:
     kind = type(left)
     if kind is not type(right):
         return False
-    if kind is dict:
-        return len(left) == len(right) and all(
-            key in right and same(value, right[key]) for key, value in left.items()
-        )
-    if kind is list or kind is tuple:
-        return len(left) == len(right) and all(map(same, left, right))
-    if kind is float and left != left:
-        return bool(right != right)
-    return bool(left == right)
+    compare = _BY_KIND.get(kind)
+    if compare is not None:
+        return compare(left, right)
+    return bool(left == right) or bool(left != left and right != right)
+
+
+def _same_items(left: Any, right: Any) -> bool:
+    return len(left) == len(right) and all(map(same, left, right))
+
+
+def _same_pairs(left: dict[Any, Any], right: dict[Any, Any]) -> bool:
+    if len(left) != len(right):
+        return False
+    if all(map(same, left, right)):
+        return all(map(same, left.values(), right.values()))
+    keys = _Counterparts(right)
+    return all(
+        (other := keys.of(key)) is not ABSENT and same(value, right[other])
+        for key, value in left.items()
+    )
+
+
+def _same_members(left: Collection[Any], right: Collection[Any]) -> bool:
+    if len(left) != len(right):
+        return False
+    members = _Counterparts(right)
+    return all(members.of(one) is not ABSENT for one in left)
+
+
+class _Counterparts:
+    """Finds what is the same among hashed things, where ``==`` alone would find ``True`` for 1."""
+
+    def __init__(self, things: Collection[Any]) -> None:
+        self.known = {one: one for one in things}
+
+    def of(self, wanted: Any) -> Any:
+        found = self.known.get(wanted, ABSENT)
+        if found is ABSENT and wanted != wanted:
+            return next((one for one in self.known if same(wanted, one)), ABSENT)
+        return found if same(wanted, found) else ABSENT
+
+
+_BY_KIND: Final[dict[type, Callable[[Any, Any], bool]]] = {
+    dict: _same_pairs,
+    list: _same_items,
+    tuple: _same_items,
+    set: _same_members,
+    frozenset: _same_members,
+}

@@ -123,8 +123,6 @@ class SQLiteOpener:
             self._use_write_ahead_log(raw)
         raw.execute("pragma foreign_keys = on")
         raw.execute(f"pragma synchronous = {self.address.synchronous}")
-        # Reads the first pages, where a file that was cut short or is another kind shows itself.
-        raw.execute("select count(*) from sqlite_master").fetchone()
         raw.create_collation("graven_decimal", _compare_decimals)
         raw.create_function("graven_like", 2, _like, deterministic=True)
         raw.create_function("graven_ilike", 2, _ilike, deterministic=True)
@@ -132,7 +130,10 @@ class SQLiteOpener:
         raw.create_function("graven_float", 1, float.fromhex, deterministic=True)
 
     def _use_write_ahead_log(self, raw: sqlite3.Connection) -> None:
-        """Switch to the log; at this one statement SQLite does not wait for others itself."""
+        """Switch to the log, and notice on the way a file that was cut short or is another kind.
+
+        At this one statement SQLite does not always wait for others by itself.
+        """
         deadline_s = time.monotonic() + self._busy_timeout_s
         while True:
             try:

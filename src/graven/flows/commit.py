@@ -8,24 +8,38 @@ from typing import Any, TypeVar
 from graven.core.conflicts import Loser, LostRace
 from graven.core.mapper import Mapper
 from graven.core.planner import Plan, Step
-from graven.errors import BusyRetry
+from graven.errors import BusyRetry, ForeignKeyError, UniqueError
+from graven.flows.diagnose import blame, suspects, take_blame, who_has, who_refers
 from graven.ops.conditions import Select
 from graven.ops.requests import (
     Begin,
     Commit,
     Delete,
+    Execute,
     Fetch,
     FetchKeys,
     Flow,
     Insert,
     Later,
     Rollback,
+    SnapshotStale,
     Sweep,
     Update,
 )
 from graven.ops.value import Value
 
-__all__ = ["Checks", "ReadKeys", "commit", "commit_after_reading", "in_transaction", "write"]
+__all__ = [
+    "Checks",
+    "Question",
+    "ReadKeys",
+    "checked",
+    "commit",
+    "commit_after_reading",
+    "commit_flushed",
+    "in_transaction",
+    "write",
+    "write_after_reading",
+]
 
 R = TypeVar("R")
 Row = tuple[Any, ...]
@@ -42,6 +56,17 @@ class ReadKeys(Value):
     key_row: Callable[[Any], Row]
 
 
+class Question(Value):
+    """What the store was asked for the objects called *name*, and the rows that it answered.
+
+    The rows of a :class:`FetchKeys` come in any order.
+    """
+
+    name: str
+    request: Select | FetchKeys | Execute
+    answer: Sequence[Row]
+
+
 class Checks(Value):
     """What must still be as it was read, besides what is written: records.
 
@@ -49,15 +74,27 @@ class Checks(Value):
     """
 
     reads: Sequence[ReadKeys] = ()
-    queries: Sequence[tuple[Mapper, Select, list[Row]]] = ()
+    queries: Sequence[Question] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to check."""
+        return not self.reads and not self.queries
 
 
-def in_transaction(body: Flow[R]) -> Flow[R]:
-    """Run *body* inside a transaction that may write; commit it, or roll it back."""
+def in_transaction(body: Flow[R], plan: Plan | None = None) -> Flow[R]:
+    """Run *body* inside a transaction that may write; commit it, or roll it back.
+
+    A commit that is refused because of references says who refers, if it is told the *plan*.
+    """
     yield from Begin(True)
+    return (yield from _then_commit(body, plan))
+
+
+def _then_commit(body: Flow[R], plan: Plan | None = None) -> Flow[R]:
     try:
         result = yield from body
-        yield from Commit()
+        yield from _commit(plan)
     except GeneratorExit:
         raise  # dropped, not failed: a crash never cleans up
     except BaseException:
@@ -66,14 +103,24 @@ def in_transaction(body: Flow[R]) -> Flow[R]:
     return result
 
 
+def _commit(plan: Plan | None) -> Flow[None]:
+    try:
+        yield from Commit()
+    except ForeignKeyError as error:
+        if plan is None:
+            raise
+        tables, written = suspects(plan)
+        raise blame((yield from who_refers(tables, written)), error) from error.__cause__
+
+
 def commit(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
     """Check and write in one transaction.
 
     A plan of one plain row needs no transaction of its own.
     """
-    if plan.is_single and not checks.reads and not checks.queries:
+    if plan.is_single and checks.is_empty:
         return (yield from write(plan))
-    return (yield from in_transaction(_checked(plan, checks)))
+    return (yield from in_transaction(checked(plan, checks), plan))
 
 
 def commit_after_reading(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
@@ -85,62 +132,106 @@ def commit_after_reading(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
     then all that was read still holds.
     """
     try:
-        made = yield from write(plan)
-        yield from Commit()
-    except GeneratorExit:
-        raise
+        return (yield from _then_commit(write(plan), plan))
     except BusyRetry:
-        yield from Rollback()
-        return (yield from in_transaction(_checked(plan, checks)))
-    except BaseException:
-        yield from Rollback()
-        raise
-    return made
+        return (yield from in_transaction(checked(plan, checks), plan))
 
 
-def _checked(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
-    yield from _check_reads(checks)
+def commit_flushed(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+    """Check and write in the transaction that a flush has begun, and commit it."""
+    return (yield from _then_commit(checked(plan, checks), plan))
+
+
+def write_after_reading(plan: Plan) -> Flow[dict[int, object]]:
+    """Write in the transaction in which was read, and leave it open.
+
+    :raises LostRace: if others have written since, so that there is no such point any more.
+    """
+    try:
+        return (yield from write(plan))
+    except SnapshotStale as stale:
+        reason = (
+            "the store is not any more at the point that this session reads from, and a flush can "
+            "write only there"
+        )
+        raise LostRace([], reason) from stale
+
+
+def checked(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+    """Check, then write, in the open transaction; reply as :func:`write` does."""
+    yield from _check_reads(checks.reads)
+    for question in checks.queries:
+        yield from _check_question(question)
     return (yield from write(plan))
 
 
-def _check_reads(checks: Checks) -> Flow[None]:
+def _check_reads(reads: Sequence[ReadKeys]) -> Flow[None]:
     losers: list[Loser] = []
-    for read in checks.reads:
+    for read in reads:
         table = read.mapper.table
-        expected = {read.key_row(key): (key, version) for key, version in read.expected.items()}
+        expected = {read.key_row(key): key for key in read.expected}
         columns = (*table.key, table.version or table.key[0])
-        rows = yield from FetchKeys(table, columns, table.key, list(expected), True)
-        found = {row[:-1]: row[-1] for row in rows}
-        for row, (key, version) in expected.items():
-            if found.get(row, 0) != version:
-                losers.append(Loser(read.mapper, key, version, found.get(row, 0)))
+        rows = yield from _rows_by_key(table, list(expected), columns)
+        lost = [
+            row
+            for row, key in expected.items()
+            if (rows[row][-1] if row in rows else 0) != read.expected[key]
+        ]
+        whole = (yield from _rows_by_key(table, lost)) if lost else {}
+        for row in lost:
+            found, key = whole.get(row), expected[row]
+            version = 0 if found is None else found[-1]
+            losers.append(Loser(read.mapper, key, read.expected[key], version, None, found))
     if losers:
         raise LostRace(losers)
-    for mapper, select, answer in checks.queries:
-        if (yield from Fetch(select)) != answer:
-            reason = (
-                f"a query of {mapper.name} that this work has read would now give another answer"
-            )
-            raise LostRace([], reason)
+
+
+def _check_question(question: Question) -> Flow[None]:
+    request, answer = question.request, question.answer
+    if isinstance(request, Select):
+        is_same = (yield from Fetch(request)) == answer
+    elif isinstance(request, FetchKeys):
+        is_same = set((yield from request)) == set(answer)
+    else:
+        is_same = (yield from request)[0] == answer
+    if not is_same:
+        reason = (
+            f"a query of {question.name} that this work has read would now give another answer"
+        )
+        raise LostRace([], reason)
+
+
+def _rows_by_key(
+    table: Any, keys: Sequence[Row], columns: tuple[str, ...] | None = None
+) -> Flow[dict[Row, Row]]:
+    """Reply with the rows that have one of *keys*, in store form, by key; the version comes last.
+
+    All columns unless told which.
+    """
+    columns = columns or tuple(column.name for column in table.columns)
+    rows = yield from FetchKeys(table, columns, table.key, keys, True)
+    positions = [columns.index(name) for name in table.key]
+    return {tuple(row[at] for at in positions): row for row in rows}
 
 
 def write(plan: Plan) -> Flow[dict[int, object]]:
     """Write the steps of a plan in order; reply with the keys that the store made, by ordinal.
 
     :raises LostRace: if a row is not as expected any more.
+    :raises UniqueError: if a value is taken, with the object that wants it.
     """
     made: dict[int, object] = {}
-    for step in plan.steps:
+    for number, step in enumerate(plan.steps):
         operation = _with_keys(step.write, made) if plan.has_later else step.write
+        try:
+            reply: Any = yield from operation
+        except UniqueError as error:
+            yield from _find_taken(plan, number, operation, error)
+            raise
         if isinstance(operation, Insert):
-            keys = yield from operation
-            made.update(zip(operation.ordinals, keys, strict=False))
-        elif isinstance(operation, Sweep):
-            yield from operation
-        else:
-            matched = yield from operation
-            if matched != len(operation.rows):
-                yield from _find_losers(step, operation)
+            made.update(zip(operation.ordinals, reply, strict=False))
+        elif not isinstance(operation, Sweep) and reply != len(operation.rows):
+            yield from _find_losers(plan, number)
     return made
 
 
@@ -154,24 +245,73 @@ def _with_keys(operation: Any, made: dict[int, object]) -> Any:
     return type(operation)(**{**fields, "rows": rows})
 
 
-def _find_losers(step: Step, operation: Update | Delete) -> Flow[None]:
-    """See which of the rows were not as expected, and what is there instead."""
-    table = operation.table
+def _find_taken(plan: Plan, number: int, operation: Any, error: UniqueError) -> Flow[None]:
+    """See whose value is taken: a key that was read as free is a lost race."""
+    step, table = plan.steps[number], operation.table
     if not step.entries:
-        reason = f"a pair of {table.name} that this work would remove is gone already"
+        reason = f"a pair of {table.name} that this work would add is there already"
+        raise LostRace([], reason) from error.__cause__
+    taken = yield from who_has(operation, error)
+    losers = [
+        Loser(entry.record.mapper, entry.record.key, 0, row[-1], entry, row)
+        for entry, row in ((step.entries[at], row) for at, row in taken if row is not None)
+        if error.columns == table.key and _was_read_as_free(entry)
+    ]
+    if losers:
+        losers += yield from _losers_after(plan, number)
+        raise LostRace(losers) from error.__cause__
+    if taken:
+        raise take_blame(step.entries[taken[0][0]].record, taken[0][1], error) from error.__cause__
+
+
+def _was_read_as_free(entry: Any) -> bool:
+    record = entry.record
+    unit = record.instance._origin.unit
+    return entry.action == "insert" and record.key in unit.map_of(record.mapper).absent
+
+
+def _find_losers(plan: Plan, number: int) -> Flow[None]:
+    """See which of the rows were not as expected, and what is there instead."""
+    step = plan.steps[number]
+    if not step.entries:
+        reason = f"a pair of {step.write.table.name} that this work would remove is gone already"
         raise LostRace([], reason)
-    columns = tuple(column.name for column in table.columns)
+    losers = yield from _losers_after(plan, number)
+    if losers:
+        raise LostRace(losers)
+    if not isinstance(step.write, Delete) or step.write.guards:
+        reason = f"a row of {step.write.table.name} was changed, and changed back, meanwhile"
+        raise LostRace([], reason)
+
+
+def _losers_after(plan: Plan, number: int) -> Flow[list[Loser]]:
+    """Look through step *number* and all after it, so that everybody who lost is named."""
+    losers: list[Loser] = []
+    for step in plan.steps[number:]:
+        if isinstance(step.write, Update | Delete) and step.entries:
+            losers += yield from _losers_of(step, step.write)
+    return losers
+
+
+def _losers_of(step: Step, operation: Update | Delete) -> Flow[list[Loser]]:
+    table = operation.table
     start = len(operation.columns) if isinstance(operation, Update) else 0
-    width = len(table.key)
-    keys = [row[start : start + width] for row in operation.rows]
-    rows = yield from FetchKeys(table, columns, table.key, keys, True)
-    positions = [columns.index(name) for name in table.key]
-    found = {tuple(row[at] for at in positions): row for row in rows}
+    end = start + len(table.key)
+    rows = {
+        row[start:end]: (entry, row[end:])
+        for entry, row in zip(step.entries, operation.rows, strict=True)
+        if entry.action != "insert"
+    }
+    if not rows or (isinstance(operation, Delete) and not operation.guards):
+        return []  # an object that was just made; or to be gone, whatever it was, and it is
+    names = [column.name for column in table.columns]
+    positions = [names.index(guard) for guard in operation.guards]
+    found = yield from _rows_by_key(table, list(rows))
     losers = []
-    for entry, key in zip(step.entries, keys, strict=True):
+    for key, (entry, guards) in rows.items():
         row = found.get(key)
-        version = 0 if row is None else row[-1]
-        if row is None or version != entry.version:
+        if row is None or tuple(row[at] for at in positions) != guards:
+            version = 0 if row is None else row[-1]
             mapper = entry.record.mapper
             losers.append(Loser(mapper, entry.record.key, entry.version, version, entry, row))
-    raise LostRace(losers)
+    return losers

@@ -1,4 +1,4 @@
-"""Finding out who is to blame for a commit that was refused because of references.
+"""Finding out who is to blame for a commit that was refused: for references, or for values taken.
 
 SQLite checks references at the commit, says only that one failed, and keeps the transaction open:
 so it can be asked, before the rollback, which rows refer to nothing.
@@ -7,12 +7,29 @@ so it can be asked, before the rollback, which rows refer to nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
-from graven.errors import ForeignKeyError
-from graven.ops.requests import Flow, Orphan, Orphans
+from graven.core.planner import Plan
+from graven.core.records import ObjectRecord
+from graven.errors import ForeignKeyError, UniqueError
+from graven.ops.requests import FetchKeys, Flow, Insert, Inspect, Orphan, Orphans, Update
 from graven.ops.schema import Table
 
-__all__ = ["blame", "who_refers"]
+__all__ = ["blame", "suspects", "take_blame", "who_has", "who_refers"]
+
+Row = tuple[Any, ...]
+
+
+def suspects(plan: Plan) -> tuple[list[Table], set[str]]:
+    """Return the tables that a plan may leave with references to nothing, and those it writes."""
+    tables: dict[Table, None] = {}
+    for step in plan.steps:
+        tables[step.write.table] = None
+    for entry in plan.entries:
+        root = entry.record.mapper.root
+        tables.update((child.table, None) for child, _ in root.referrers)
+        tables.update((table, None) for table, _ in root.link_ends)
+    return list(tables), {step.write.table.name for step in plan.steps}
 
 
 def who_refers(tables: Iterable[Table], written: Collection[str]) -> Flow[tuple[Orphan, ...]]:
@@ -21,15 +38,17 @@ def who_refers(tables: Iterable[Table], written: Collection[str]) -> Flow[tuple[
     To be run after a failed commit, while its transaction is still open. *written* names the tables
     that it wrote to: only these, and those that refer to them, are looked through.
     """
-    suspects = tuple(
+    doubtful = [
         table
         for table in tables
         if table.references
         and (table.name in written or any(r.table in written for r in table.references))
-    )
-    if not suspects:
-        return ()
-    return tuple((yield from Orphans(suspects)))
+    ]
+    there = []
+    for table in doubtful:
+        if (yield from Inspect(table.name)) is not None:
+            there.append(table)
+    return tuple((yield from Orphans(tuple(there)))) if there else ()
 
 
 def blame(orphans: tuple[Orphan, ...], error: ForeignKeyError) -> ForeignKeyError:
@@ -64,3 +83,59 @@ def _alone(key: tuple[object, ...]) -> object:
 
 def _key(key: tuple[object, ...]) -> str:
     return repr(_alone(key))
+
+
+def who_has(operation: Insert | Update, error: UniqueError) -> Flow[list[tuple[int, Row | None]]]:
+    """Return which rows of *operation* want a value that is taken, each with the row that has it.
+
+    ``None`` stands for an earlier row of the same operation. Nothing is returned where the store
+    did not say which columns it is about.
+    """
+    table, columns = operation.table, error.columns or ()
+    names = operation.columns
+    if isinstance(operation, Update):
+        names = (*names, *table.key)
+    if error.table != table.name or not columns or not set(columns) <= set(names):
+        return []
+    wanted = [tuple(row[names.index(name)] for name in columns) for row in operation.rows]
+    whole = [(at, value) for at, value in enumerate(wanted) if None not in value]
+    first: dict[Row, int] = {}
+    twice = [at for at, value in whole if first.setdefault(value, at) != at]
+    if twice:
+        return [(at, None) for at in twice]
+    every = tuple(column.name for column in table.columns)
+    rows = yield from FetchKeys(table, every, columns, list(first), True)
+    positions = [every.index(name) for name in columns]
+    holders = {tuple(row[at] for at in positions): row for row in rows}
+    return [
+        (at, holders[value])
+        for at, value in whole
+        if value in holders and not _is_that(operation.rows[at], names, holders[value], every)
+    ]
+
+
+def _is_that(mine: Row, names: tuple[str, ...], found: Row, every: tuple[str, ...]) -> bool:
+    """Say whether the row found is the one that the operation itself has just written."""
+    return all(found[every.index(name)] == mine[at] for at, name in enumerate(names))
+
+
+def take_blame(record: ObjectRecord, holder: Row | None, error: UniqueError) -> UniqueError:
+    """Return *error* with the object named that wants the value which *holder* has."""
+    mapper = record.mapper
+    table, columns = mapper.table, error.columns or ()
+    key = mapper.key_of(record.instance)
+    every = [column.name for column in table.columns]
+    who = "another object of the same commit"
+    if holder is not None:
+        who = f"{table.name} {_key(tuple(holder[every.index(name)] for name in table.key))}"
+    return UniqueError(
+        f"cannot write {mapper.name} {key!r}: its {', '.join(columns)} must be unique, and {who} "
+        f"has the same; usually it was stored before, or somebody else was first; nothing was "
+        f"written; choose another value, or load that one with session.get and change it",
+        statement=error.statement,
+        model=mapper.name,
+        key=key,
+        table=table.name,
+        columns=columns,
+        constraint=error.constraint,
+    )

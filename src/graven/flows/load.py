@@ -5,14 +5,14 @@ One query for each table and level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from graven.core.query import Load
 from graven.ops.conditions import Select
 from graven.ops.requests import Execute, Fetch, FetchKeys, Flow, Inspect
 from graven.ops.schema import Table
 
-__all__ = ["Loaded", "fetch", "fetch_by_keys", "fetch_statement", "has_table", "include"]
+__all__ = ["Loaded", "fetch", "fetch_by_keys", "fetch_one_key", "fetch_statement", "has_table", "include", "lists_read"]
 
 Row = tuple[object, ...]
 
@@ -50,6 +50,13 @@ def fetch_by_keys(
     return rows, loaded
 
 
+def fetch_one_key(
+    table: Table, columns: tuple[str, ...], keys: tuple[Row, ...]
+) -> Flow[list[Row]]:
+    """Fetch the row with a key of the table, in Python form."""
+    return (yield from FetchKeys(table, columns, table.key, keys))
+
+
 def fetch_statement(statement: str, parameters: object) -> Flow[tuple[list[Row], tuple[str, ...]]]:
     """Execute a statement of the user's own."""
     reply = yield from Execute(statement, parameters)  # type: ignore[arg-type]
@@ -66,9 +73,7 @@ def include(rows: Sequence[Row], loads: Sequence[Load]) -> Flow[list[Loaded]]:
     """Fetch the rows that belong to *rows*."""
     found = []
     for load in loads:
-        positions = load.given
-        keys = list(dict.fromkeys(tuple(row[at] for at in positions) for row in rows))
-        wanted: Sequence[Row] = [key for key in keys if None not in key]
+        wanted = _distinct(rows, load.given)
         pairs: list[Row] = []
         if load.link is not None:
             table, own, members = load.link
@@ -86,3 +91,29 @@ def _look_up(
     if not keys:
         return []
     return (yield from FetchKeys(table, columns, by, keys, True))
+
+
+def lists_read(
+    rows: Sequence[Row], loads: Sequence[Load], loaded: Sequence[Loaded]
+) -> Iterator[tuple[str, FetchKeys, list[Row]]]:
+    """Yield what :func:`include` asked for the lists of *rows*: table, question and answer.
+
+    Answers hold keys and versions only. References are left out: what they lead to is known by key.
+    """
+    for load, found in zip(loads, loaded, strict=True):
+        table, keys = load.table, _distinct(rows, load.given)
+        if load.link is not None:
+            pairs, own, members = load.link
+            yield table.name, FetchKeys(pairs, (*own, *members), own, keys, True), found.pairs
+        elif load.by != table.key:
+            columns = (*table.key, *((table.version,) if table.version else ()))
+            positions = tuple(map(load.columns.index, columns))
+            answer = [tuple(row[at] for at in positions) for row in found.rows]
+            yield table.name, FetchKeys(table, columns, load.by, keys, True), answer
+        yield from lists_read(found.rows, load.inner, found.inner)
+
+
+def _distinct(rows: Sequence[Row], positions: Sequence[int]) -> list[Row]:
+    """Return the keys that rows have at *positions*, each once, without those that lack a part."""
+    keys = dict.fromkeys(tuple(row[at] for at in positions) for row in rows)
+    return [key for key in keys if None not in key]

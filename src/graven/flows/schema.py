@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from graven.core.ordering import in_order
 from graven.errors import GravenError, MappingError
 from graven.ops.conditions import Select
 from graven.ops.indexes import covers, wanted_indexes
@@ -52,21 +53,8 @@ def create(tables: Sequence[Table]) -> Flow[None]:
 def _in_order(tables: Sequence[Table]) -> list[Table]:
     """Return *tables*, each after those it refers to as far as there are no cycles."""
     by_name = {table.name: table for table in tables}
-    ordered: dict[str, Table] = {}
-    entered: set[str] = set()
-
-    def visit(table: Table) -> None:
-        if table.name in entered:
-            return
-        entered.add(table.name)
-        for reference in table.references:
-            if reference.table in by_name:
-                visit(by_name[reference.table])
-        ordered[table.name] = table
-
-    for table in by_name.values():
-        visit(table)
-    return list(ordered.values())
+    needs = {table.name: [one.table for one in table.references] for table in tables}
+    return [by_name[name] for name in in_order(by_name, needs)]
 
 
 def _missing(tables: Iterable[Table]) -> Flow[list[Create]]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from graven.ops.requests import Begin, Commit, Flow, Rollback
 
-__all__ = ["begin", "commit_open", "rollback", "rollback_first", "then_commit"]
+__all__ = ["begin", "begin_first", "commit_open", "rollback", "rollback_first"]
 
 R = TypeVar("R")
 
@@ -26,17 +26,10 @@ def rollback() -> Flow[None]:
     yield from Rollback()
 
 
-def then_commit(body: Flow[R]) -> Flow[R]:
-    """Run *body* in the open transaction and commit it, or undo it."""
-    try:
-        result = yield from body
-        yield from Commit()
-    except GeneratorExit:
-        raise
-    except BaseException:
-        yield from Rollback()
-        raise
-    return result
+def begin_first(write: bool, body: Flow[R]) -> Flow[R]:
+    """Begin a transaction, run *body* in it, and leave it open."""
+    yield from Begin(write)
+    return (yield from body)
 
 
 def rollback_first(body: Flow[R]) -> Flow[R]:

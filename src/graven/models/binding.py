@@ -7,30 +7,46 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 from weakref import ref
 
 from graven.core.identity import IdentityMap, Origin
-from graven.models.checks import checker, refuse, suspicious
+from graven.core.values import ABSENT
+from graven.errors import DataError, MappingError
+from graven.models.checks import checker, refuse, suspicious, unstorable
 from graven.models.fields import DocumentField, ModelField, ReferenceField, ScalarField
 from graven.models.source import compile_function
+from graven.models.types import members_by_value
 
 __all__ = ["ModelBinding"]
 
 Codec = Mapping[str, Callable[[Any], Any] | None]
 
 
-def _member_encoder(field: ScalarField) -> Callable[[Any], Any]:
-    by_value = {member: member.value for member in field.type.python}
-    is_by_value = set(by_value.values()) == set(field.type.choices)
-    return by_value.__getitem__ if is_by_value else (lambda member: member.name)
+class _Members(dict[Any, Any]):
+    """The members of an enumeration by what stands for them in the store."""
 
+    __slots__ = ("field",)
 
-def _member_decoder(field: ScalarField) -> Callable[[Any], Any]:
-    members = {member.value: member for member in field.type.python}
-    if set(members) != set(field.type.choices):
-        members = dict(field.type.python.__members__)
-    return members.__getitem__
+    def __init__(self, field: ScalarField) -> None:
+        super().__init__(members_by_value(field.type))
+        self.field = field
+
+    def __missing__(self, value: Any) -> Any:
+        python = self.field.type.python
+        if issubclass(python, enum.Flag):
+            return python(value)
+        where = f"{self.field.owner}.{self.field.name}"
+        raise DataError(
+            f"cannot read {where}: found {value!r}, which stands for no member of "
+            f"{python.__name__}. Usually a member was renamed or removed while rows still have "
+            "it; add it again, or change the rows.",
+            model=self.field.owner,
+            field=self.field.name,
+            value=value,
+            expected=python.__name__,
+        )
 
 
 class ModelBinding:
@@ -40,30 +56,58 @@ class ModelBinding:
         """Generate the functions of *mapper* for the codec of a backend."""
         self.mapper = mapper
         self._encoders, self._decoders = encoders, decoders
+        self._update_rows: dict[int, Callable[..., tuple[object, ...]]] = {}
         self._updates: dict[int, tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]] = {}
         self.stored_fields = [field for field in mapper.fields if field.columns]
         family = (mapper.root, *mapper.root.subclasses)
+        self._key_encoders = [self._encoder(field) for field in _key_fields(mapper)]
         self.columns: tuple[str, ...] = tuple(column.name for column in mapper.table.columns)
         inserted = [field for field in self.stored_fields if not field.said.store_made]
         names = [name for field in inserted for name in field.columns]
         if mapper.discriminator is not None:
             names.append(mapper.root.discriminator_column)
         self.insert_columns = (*names, mapper.table.version)
-        self.insert_row = self._values_function("insert_row", inserted, with_discriminator=True)
+        self.insert_row = self._values_function("insert_row", inserted, purpose="insert")
+        self.key_row = self._key_function()
         self._make_row = {(one.discriminator): self._row_function(one) for one in family}
         flat = self._make_row[None] if len(family) == 1 else None
         self.hydrate = self._flat_hydrate() if flat is not None else self._family_hydrate
 
     # -- leaving -----------------------------------------------------------------------------------
 
-    def key_row(self, key: Any) -> tuple[object, ...]:
-        """Return a key in store form."""
-        parts = key if len(self.mapper.key_columns) > 1 else (key,)
-        encoders = [self._encoders[column.kind] for column in self.mapper.key_columns]
-        return tuple(
-            encode(part) if encode is not None else part
-            for encode, part in zip(encoders, parts, strict=True)
-        )
+    def _key_sources(self, names: dict[str, Any]) -> list[str]:
+        """Return the source of each part of the variable ``key`` in store form."""
+        columns = self.mapper.key_columns
+        sources = []
+        for index, column in enumerate(columns):
+            part = "key" if len(columns) == 1 else f"key[{index}]"
+            encode = self._encoders[column.kind]
+            if encode is not None:
+                names[f"encode_key_{index}"] = encode
+                part = f"encode_key_{index}({part})"
+            sources.append(part)
+        return sources
+
+    def _key_function(self) -> Callable[[Any], tuple[object, ...]]:
+        """Write ``key_row(key)``: a key in store form."""
+        names: dict[str, Any] = {}
+        body = [f"return ({''.join(f'{part}, ' for part in self._key_sources(names))})"]
+        return compile_function(self.mapper.name, "key_row", "key", body, names)  # type: ignore[no-any-return]
+
+    def update_row(self, bits: int) -> Callable[..., tuple[object, ...]]:
+        """Return the function that makes the row of an update guarded by the version."""
+        found = self._update_rows.get(bits)
+        if found is None:
+            fields = self._fields_in(bits)
+            found = self._update_rows[bits] = self._values_function("update_row", fields, "update")
+        return found
+
+    def _fields_in(self, bits: int) -> list[ModelField]:
+        return [
+            field
+            for index, field in enumerate(self.mapper.fields)
+            if bits >> index & 1 and field.columns
+        ]
 
     def update(self, bits: int) -> tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]:
         """Return the columns of the fields whose bits are set.
@@ -72,11 +116,7 @@ class ModelBinding:
         """
         found = self._updates.get(bits)
         if found is None:
-            fields = [
-                field
-                for index, field in enumerate(self.mapper.fields)
-                if bits >> index & 1 and field.columns
-            ]
+            fields = self._fields_in(bits)
             columns = tuple(name for field in fields for name in field.columns)
             found = self._updates[bits] = columns, self._values_function("values", fields)
         return found
@@ -94,7 +134,7 @@ class ModelBinding:
             if captured is None:
                 return [None] * len(field.columns)
             parts = captured if len(field.columns) > 1 else (captured,)
-            encoders = [self._encoders[column.kind] for column in field.column_values]
+            encoders = [self._encoder(one) for one in _key_fields(field.target)]
             return [
                 encode(one) if encode else one for encode, one in zip(encoders, parts, strict=True)
             ]
@@ -103,16 +143,16 @@ class ModelBinding:
 
     def _encoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
         if issubclass(field.type.python, enum.Enum):
-            return _member_encoder(field)
+            return attrgetter("_name_" if field.type.by_name else "_value_")
         return self._encoders[field.type.kind]
 
     def _decoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
         if issubclass(field.type.python, enum.Enum):
-            return _member_decoder(field)
+            return _Members(field).__getitem__
         return self._decoders[field.type.kind]
 
     def _values_function(
-        self, title: str, fields: Sequence[ModelField], with_discriminator: bool = False
+        self, title: str, fields: Sequence[ModelField], purpose: str = ""
     ) -> Callable[..., tuple[object, ...]]:
         """Write the function that checks the values of an object and returns them in store form."""
         names: dict[str, Any] = {}
@@ -123,15 +163,40 @@ class ModelBinding:
                 results += self._reference_source(field, names, body)
             elif isinstance(field, DocumentField):
                 names[f"encode_{field.name}"] = field.encode
-                body.append(f"{field.name} = encode_{field.name}(o, o.{field.name})")
-                results.append(field.name)
+                body.append(f"v_{field.name} = encode_{field.name}(o, o.{field.name})")
+                results.append(f"v_{field.name}")
             elif isinstance(field, ScalarField):
                 self._scalar_source(field, names, body)
-                results.append(field.name)
-        if with_discriminator and self.mapper.discriminator is not None:
+                results.append(f"v_{field.name}")
+        names["unset"] = self._unset
+        body = ["try:", *(f"    {line}" for line in body or ["pass"])]
+        body += ["except (AttributeError, OverflowError) as error:", "    raise unset(o, error)"]
+        if purpose == "insert" and self.mapper.discriminator is not None:
             results.append(repr(self.mapper.discriminator))
+        signature = "o, later"
+        if purpose == "insert":
+            results.append("version")
+            signature += ", version"
+        elif purpose == "update":
+            results += [*self._key_sources(names), "version"]
+            signature += ", key, version"
         body.append(f"return ({''.join(f'{result}, ' for result in results)})")
-        return compile_function(self.mapper.name, title, "o, later", body, names)  # type: ignore[no-any-return]
+        return compile_function(self.mapper.name, title, signature, body, names)  # type: ignore[no-any-return]
+
+    def _unset(self, instance: Any, error: Exception) -> Exception:
+        """Say which field has no value at all, or one that no conversion could take."""
+        key = self.mapper.key_of
+        for field in self.mapper.fields:
+            if isinstance(field, ScalarField):
+                value, python = field.loaded(instance), field.type.python
+                expected = python.__name__ + (" or None" if field.nullable else "")
+                if value is ABSENT:
+                    why = "It was never given a value: usually an __init__ or a del left it out."
+                    return refuse(self.mapper.name, "", field.name, value, expected, why)
+                why = "" if value is None else unstorable(field.type.kind, value)
+                if why:
+                    return refuse(self.mapper.name, key(instance), field.name, value, expected, why)
+        return error
 
     def _scalar_source(self, field: ScalarField, names: dict[str, Any], body: list[str]) -> None:
         name, python = field.name, field.type.python
@@ -140,41 +205,41 @@ class ModelBinding:
         names[f"check_{name}"] = checker(
             self.mapper.name, name, python, field.type.kind, field.nullable, key_of
         )
-        body.append(f"{name} = o.{name}")
+        value = f"v_{name}"
+        body.append(f"{value} = o.{name}")
         indent = ""
         if field.nullable:
-            body.append(f"if {name} is not None:")
+            body.append(f"if {value} is not None:")
             indent = "    "
-        body.append(f"{indent}if {suspicious(field.type.kind, python, name)}:")
-        body.append(f"{indent}    {name} = check_{name}(o, {name})")
+        body.append(f"{indent}if {suspicious(field.type.kind, python, value, f'T_{name}')}:")
+        body.append(f"{indent}    {value} = check_{name}(o, {value})")
         encode = self._encoder(field)
         if encode is not None:
             names[f"encode_{name}"] = encode
-            body.append(f"{indent}{name} = encode_{name}({name})")
+            body.append(f"{indent}{value} = encode_{name}({value})")
 
     def _reference_source(
         self, field: ReferenceField, names: dict[str, Any], body: list[str]
     ) -> list[str]:
         name, target = field.name, field.target
-        parts = [f"{name}_{index}" for index in range(len(field.columns))]
+        value = f"v_{name}"
+        parts = [f"p{index}_{name}" for index in range(len(field.columns))]
         names[f"T_{name}"] = target.model
         names[f"refuse_{name}"] = self._reference_refuser(field)
-        body += [f"{name} = o.{name}", f"if {name} is None:"]
+        body += [f"{value} = o.{name}", f"if {value} is None:"]
         if field.nullable:
             body.append("    " + " = ".join([*parts, "None"]))
         else:
-            body.append(f"    refuse_{name}(o, {name})")
+            body.append(f"    refuse_{name}(o, {value})")
         body += [
             "else:",
-            f"    if not isinstance({name}, T_{name}): refuse_{name}(o, {name})",
+            f"    if not isinstance({value}, T_{name}): refuse_{name}(o, {value})",
         ]
-        for part, column, key_name in zip(
-            parts, field.column_values, target.key_fields, strict=True
-        ):
-            body.append(f"    {part} = {name}.{key_name}")
-            encode = self._encoders[column.kind]
+        for part, key_name in zip(parts, target.key_fields, strict=True):
+            body.append(f"    {part} = {value}.{key_name}")
+            encode = self._encoder(target.field(key_name))
             if target.store_made:
-                body.append(f"    if {part} is None: {part} = later({name})")
+                body.append(f"    if {part} is None: {part} = later({value})")
             elif encode is not None:
                 names[f"encode_{part}"] = encode
                 body.append(f"    {part} = encode_{part}({part})")
@@ -210,15 +275,13 @@ class ModelBinding:
             elif isinstance(field, ReferenceField):
                 parts = [
                     self._decoded(
-                        f"{field.name}_{n}",
-                        self._decoders[column.kind],
+                        field.name,
+                        self._decoder(part),
                         source,
                         field.nullable,
                         names,
                     )
-                    for n, (source, column) in enumerate(
-                        zip(columns, field.column_values, strict=True)
-                    )
+                    for source, part in zip(columns, _key_fields(field.target), strict=True)
                 ]
                 whole = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
                 if len(parts) > 1:
@@ -238,11 +301,12 @@ class ModelBinding:
     ) -> str:
         if decode is None:
             return source
-        names[f"decode_{name}"] = decode
         if decode is bool:
             decoded = f"{source} != 0"
         else:
-            decoded = f"decode_{name}({source})"
+            title = f"decode_{len(names)}_{name}"
+            names[title] = decode
+            decoded = f"{title}({source})"
         return f"None if {source} is None else {decoded}" if nullable else decoded
 
     def _row_function(self, mapper: Any) -> Callable[..., tuple[Any, ...]]:
@@ -330,7 +394,7 @@ class ModelBinding:
         members: list[Any] | None = [] if peers else None
         found = []
         for row in rows:
-            mapper = classes[row[kind_at]]
+            mapper = classes.get(row[kind_at]) or self._unknown_class(row[kind_at])
             image = self._make_row[mapper.discriminator](row)
             key = _key_in(mapper, image)
             instance = identity.get(key)
@@ -350,6 +414,17 @@ class ModelBinding:
             members[:] = map(ref, found)
         return found
 
+    def _unknown_class(self, kind: object) -> Any:
+        root = self.mapper.root
+        raise MappingError(
+            f"cannot read a row of table {root.table.name!r}: it is of class {kind!r}, and "
+            f"{root.name} has no subclass of that name here. Usually the class was renamed, or its "
+            "module is not imported; import it before the first use of the base.",
+            model=root.name,
+            field=root.discriminator_column,
+            table=root.table.name,
+        )
+
     def image(self, row: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
         """Return the captured image and the version of a fetched row."""
         kind = None
@@ -360,6 +435,10 @@ class ModelBinding:
     def key_in(self, row: tuple[Any, ...]) -> Any:
         """Return the key of a fetched row."""
         return _key_in(self.mapper, self.image(row)[0])
+
+
+def _key_fields(mapper: Any) -> list[Any]:
+    return [mapper.field(name) for name in mapper.key_fields]
 
 
 def _key_in(mapper: Any, image: tuple[Any, ...]) -> Any:

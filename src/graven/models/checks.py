@@ -8,26 +8,42 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from graven.errors import DataError
 
-__all__ = ["INTEGER_MAX", "INTEGER_MIN", "checker", "fits", "refuse", "suspicious", "unstorable"]
+__all__ = [
+    "INTEGER_MAX",
+    "INTEGER_MIN",
+    "checker",
+    "fits",
+    "refuse",
+    "shown",
+    "suspicious",
+    "unstorable",
+]
 
 INTEGER_MIN = -(2**63)
 INTEGER_MAX = 2**63 - 1
+MICROSECOND = timedelta(microseconds=1)
+
+
+def shown(value: object) -> str:
+    """Return what stands for a value in a message: its ``repr``, cut short, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a number of 5,000 digits, a broken __repr__
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def refuse(
     model: str, key: object, field: str, value: object, expected: str, why: str = ""
 ) -> DataError:
     """Make the error for a value that does not fit its field."""
-    shown = repr(value)
-    if len(shown) > 100:
-        shown = shown[:97] + "..."
     return DataError(
-        f"cannot write {model}.{field} of {model} {key!r}: found {shown} "
+        f"cannot write {model}.{field} of {model} {shown(key)}: found {shown(value)} "
         f"({type(value).__name__}), expected {expected}."
         f"{' ' + why if why else ''} Nothing was written; correct the value and commit again.",
         model=model,
@@ -48,7 +64,10 @@ def unstorable(kind: str, value: Any) -> str:
         if "\0" in value:
             return "A text with a NUL character cannot be stored on every backend; use bytes."
         if any("\ud800" <= character <= "\udfff" for character in value):
-            return "A lone surrogate is no character and cannot be stored; decode the text properly, or use bytes."
+            return (
+                "A lone surrogate is no character and cannot be stored; decode the text properly, "
+                "or use bytes."
+            )
     if kind == "decimal" and not value.is_finite():
         return "Only finite decimals can be stored; use None for a value that is not known."
     if kind == "datetime" and value.tzinfo is None:
@@ -56,11 +75,26 @@ def unstorable(kind: str, value: Any) -> str:
             "The field holds instants and this datetime has no time zone: give it one, as in "
             "datetime.now(timezone.utc), or declare the field as NaiveDatetime."
         )
+    if kind == "datetime" and not _is_in_range(value):
+        return "In UTC it would lie before the year 1 or after the year 9999."
+    if kind == "timedelta" and not INTEGER_MIN <= value // MICROSECOND <= INTEGER_MAX:
+        return "Spans of more than 64 bits of microseconds (292,000 years) cannot be stored."
     if kind == "naive" and value.tzinfo is not None:
-        return "The field holds wall-clock times and this datetime has a time zone: declare the field as datetime."
+        return (
+            "The field holds wall-clock times and this datetime has a time zone: declare the field "
+            "as datetime, or take the zone off."
+        )
     if kind == "time" and value.tzinfo is not None:
         return "A time of day is stored without a zone."
     return ""
+
+
+def _is_in_range(value: datetime) -> bool:
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def fits(value: Any, python: type) -> bool:
@@ -101,12 +135,12 @@ def checker(
     return check
 
 
-def suspicious(kind: str, python: type, name: str) -> str:
-    """Return the source of the first look.
+def suspicious(kind: str, python: type, name: str, type_name: str) -> str:
+    """Return the source of the first look: it is true if *name* needs the second one.
 
-    An expression that is true if *name* needs the second one.
+    *type_name* is what the source calls the type of the field.
     """
-    wrong_type = f"type({name}) is not T_{name}"
+    wrong_type = f"type({name}) is not {type_name}"
     if issubclass(python, enum.Enum):
         return wrong_type
     extra = {

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from graven.core.values import same
+from graven.core.values import ABSENT, same
 from graven.models.declarations import MISSING
-from graven.models.fields import ModelField
+from graven.models.fields import ModelField, ReferenceField
 from graven.models.source import compile_function
 
 __all__ = [
@@ -22,7 +22,10 @@ __all__ = [
     "make_changed",
     "make_constructor",
     "make_guard",
-    "make_key_functions",
+    "make_has_strangers",
+    "make_key_of",
+    "make_prepare",
+    "make_set_key",
     "make_snapshot",
 ]
 
@@ -42,30 +45,39 @@ def make_constructor(model: str, fields: Sequence[ModelField], hooks: Any, post_
 
     And the hook that lets a unit of work see new objects.
     """
-    names: dict[str, Any] = {"MISSING": MISSING, "hooks": hooks}
+    names: dict[str, Any] = {"_MISSING": MISSING, "_hooks": hooks}
     parameters: list[str] = []
-    body = ["self._origin = None"]
+    body = ["_self._origin = None"]
     for field in fields:
         said = field.said
         if said.default_factory is not None:
-            names[f"make_{field.name}"] = said.default_factory
-            parameters.append(f"{field.name}=MISSING")
-            value = f"make_{field.name}() if {field.name} is MISSING else {field.name}"
+            names[f"_make_{field.name}"] = said.default_factory
+            parameters.append(f"{field.name}=_MISSING")
+            value = f"_make_{field.name}() if {field.name} is _MISSING else {field.name}"
         elif said.default is not MISSING:
-            names[f"default_{field.name}"] = said.default
-            parameters.append(f"{field.name}=default_{field.name}")
+            names[f"_default_{field.name}"] = said.default
+            parameters.append(f"{field.name}=_default_{field.name}")
             value = field.name
         else:
             parameters.append(field.name)
             value = field.name
-        body.append(f"self.{field.name} = {value}")
+        body.append(f"_self.{field.name} = {value}")
         if field.form != "scalar":
-            body.append(f"self._raw_{field.name} = None")
+            body.append(f"_self._raw_{field.name} = None")
     if post_init:
-        body.append("self.__post_init__()")
-    body += ["if hooks.autoadd:", "    hooks.constructed(self)"]
-    signature = ", ".join(["self", "*", *parameters]) if parameters else "self"
-    return compile_function(model, "__init__", signature, body, names)
+        body.append("_self.__post_init__()")
+    body += ["if _hooks.autoadd:", "    _hooks.constructed(_self)"]
+    signature = ", ".join(["_self", "*", *parameters])
+    made = compile_function(model, "__init__", signature, body, names)
+    made.__qualname__ = f"{model}.__init__"
+    return made
+
+
+def make_prepare(model: str, fields: Sequence[ModelField]) -> Any:
+    """Write ``prepare(o)``: what every object has, whatever a constructor of the user's own does."""
+    body = ["o._origin = None"]
+    body += [f"o._raw_{field.name} = None" for field in fields if field.form != "scalar"]
+    return compile_function(model, "prepare", "o", body, {})
 
 
 def make_snapshot(model: str, fields: Sequence[ModelField]) -> Any:
@@ -89,7 +101,7 @@ def make_guard(model: str, fields: Sequence[ModelField], plain: type[Any]) -> An
         "set_class(self, plain)",
         "set_attribute(self, name, value)",
     ]
-    names = {"set_class": SET_CLASS, "plain": plain, "set_attribute": object.__setattr__}
+    names = {"set_class": SET_CLASS, "plain": plain, "set_attribute": plain.__setattr__}
     return compile_function(model, "__setattr__", "self, name, value", body, names)
 
 
@@ -118,25 +130,45 @@ def make_changed(model: str, fields: Sequence[ModelField]) -> Any:
     return compile_function(model, "changed", "o, clean", [*body, "return bits"], names)
 
 
-def make_key_functions(model: str, names: Sequence[str]) -> tuple[Any, Any]:
-    """Write ``key_of(o)`` and ``set_key(o, key)``; the key of several fields is a tuple."""
-    if len(names) == 1:
-        key_of = compile_function(model, "key_of", "o", [f"return o.{names[0]}"], {})
-        body = [f"set_attribute(o, {names[0]!r}, key)"]
-    else:
-        parts = ", ".join(f"o.{name}" for name in names)
-        key_of = compile_function(model, "key_of", "o", [f"return ({parts})"], {})
-        body = [f"set_attribute(o, {name!r}, key[{index}])" for index, name in enumerate(names)]
-    extra = {"set_attribute": object.__setattr__}
-    return key_of, compile_function(model, "set_key", "o, key", body, extra)
+def make_key_of(model: str, names: Sequence[str]) -> Any:
+    """Write ``key_of(o)``; the key of several fields is a tuple."""
+    parts = ", ".join(f"o.{name}" for name in names)
+    result = parts if len(names) == 1 else f"({parts})"
+    return compile_function(model, "key_of", "o", [f"return {result}"], {})
+
+
+def make_set_key(model: str, names: Sequence[str]) -> Any:
+    """Write ``set_key(o, key)``."""
+    body = [
+        f"set_attribute(o, {name!r}, {'key' if len(names) == 1 else f'key[{index}]'})"
+        for index, name in enumerate(names)
+    ]
+    names_in_scope = {"set_attribute": object.__setattr__}
+    return compile_function(model, "set_key", "o, key", body, names_in_scope)
+
+
+def make_has_strangers(model: str, fields: Sequence[ModelField]) -> Any:
+    """Write ``has_strangers(o)``: whether a new object refers to one that is of no session yet."""
+    names = {"absent": ABSENT}
+    terms = [
+        f"(o.{field.name} is not None and getattr(o.{field.name}, '_origin', absent) is None)"
+        for field in fields
+        if field.form == "reference"
+    ]
+    return compile_function(model, "has_strangers", "o", [f"return {' or '.join(terms)}"], names)
 
 
 def make_adopt(model: str, fields: Sequence[ModelField]) -> Any:
-    """Write ``adopt(o)``: make the current values the raw ones, as after a commit."""
+    """Write ``adopt(o)``: make the current values of a new object the raw ones, as a commit does."""
     names: dict[str, Any] = {}
     body: list[str] = []
     for field in fields:
-        if field.form != "scalar":
+        if isinstance(field, ReferenceField):
+            names[f"key_of_{field.name}"] = field.target.key_of
+            body.append(f"value = o.{field.name}")
+            key = f"key_of_{field.name}(value)"
+            body.append(f"o._raw_{field.name} = None if value is None else {key}")
+        elif field.form != "scalar":
             names[f"settle_{field.name}"] = field.settle
             body.append(f"settle_{field.name}(o)")
     return compile_function(model, "adopt", "o", body or ["pass"], names)

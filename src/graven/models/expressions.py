@@ -13,6 +13,7 @@ from graven.core.mapper import Mapper
 from graven.errors import QueryError
 from graven.models.checks import fits, unstorable
 from graven.models.fields import ModelField, ReferenceField
+from graven.models.types import member_value
 from graven.ops.conditions import And, Compare, Condition, In, Like, Not, Or, Order, Path, Step
 
 __all__ = ["FieldExpression", "asc", "desc", "expression_for", "ilike", "in_", "like"]
@@ -39,6 +40,8 @@ class FieldExpression:
         self._steps, self._parents = steps, parents
 
     def __getattr__(self, name: str) -> FieldExpression:
+        if name.startswith("_"):
+            raise AttributeError(name)
         field = self._field
         if not isinstance(field, ReferenceField):
             raise QueryError(
@@ -64,6 +67,14 @@ class FieldExpression:
         return ".".join(names)
 
     __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        raise QueryError(
+            f"cannot say whether {self!r} is true: it is a field of the model, not a value. Compare "
+            "it to make a condition, and join conditions with & | ~ instead of and, or, not.",
+            model=self._mapper.name,
+            field=self._field.name,
+        )
 
     def __eq__(self, other: object) -> Condition:  # type: ignore[override]
         return compare("==", self, other)
@@ -91,16 +102,21 @@ def expression_for(mapper: Any, field: ModelField) -> FieldExpression:
 
 def paths_of(expression: FieldExpression) -> list[Path]:
     """Return the path of each column of the expression's field."""
-    columns = expression._field.column_values
-    return [Path(expression._steps, column.name, column.kind) for column in columns]
+    columns, table = expression._field.column_values, expression._owner.root.table
+    return [Path(expression._steps, column.name, column.kind, table) for column in columns]
 
 
-def _single_path(expression: object, use: str) -> Path:
+def _checked(expression: object, use: str) -> FieldExpression:
     if not isinstance(expression, FieldExpression):
         raise QueryError(
-            f"cannot use {expression!r} for {use}: a field of a model is needed, as in "
+            f"cannot use {expression!r:.100} for {use}: a field of a model is needed, as in "
             "Account.balance."
         )
+    return expression
+
+
+def _single_path(given: object, use: str) -> Path:
+    expression = _checked(given, use)
     paths = paths_of(expression)
     if len(paths) != 1 or expression._field.form not in ("scalar", "reference"):
         raise QueryError(
@@ -126,7 +142,7 @@ def stored_values(expression: FieldExpression, value: object) -> tuple[object, .
         raise _misfit(expression, value, "only None; such a field is not compared by the store")
     python, kind = field.type.python, field.type.kind
     if isinstance(value, enum.Enum) and isinstance(value, python):
-        return (value.value if value.value in field.type.choices else value.name,)
+        return (member_value(field.type, value),)
     if python is float and type(value) is int:
         value = float(value)
     if not fits(value, python):
@@ -188,8 +204,15 @@ def compare(operator: str, left: FieldExpression, right: object) -> Condition:
 
 def in_(expression: Any, values: Iterable[object]) -> Condition:
     """The value of the field is one of *values*, which may contain ``None``."""
+    paths = paths_of(_checked(expression, "in_"))
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or not paths:
+        raise QueryError(
+            f"cannot use in_ with {expression!r} and {values!r:.100}: a field that is stored in "
+            "this table, and a list of values, are needed, as in in_(Account.owner, names).",
+            model=expression._mapper.name,
+            field=expression._field.name,
+        )
     listed = [stored_values(expression, value) for value in values]
-    paths = paths_of(expression)
     if len(paths) == 1:
         return In(paths[0], tuple(row[0] for row in listed))
     return Or(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graven.core.values import ABSENT, same
+from graven.errors import DataError
 from graven.models.checks import refuse
 from graven.models.declarations import MISSING, Declaration
 from graven.models.types import FieldType
@@ -24,6 +25,19 @@ __all__ = [
     "ReferenceField",
     "ScalarField",
 ]
+
+
+class Unfit:
+    """Stands for a value that cannot be captured, because it does not fit its field.
+
+    It is the same as nothing but itself, so the field counts as changed, and the commit refuses it.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        """Keep the value as it is."""
+        self.value = value
 
 
 class ModelField:
@@ -128,11 +142,19 @@ class ReferenceField(ModelField):
     def resolve(self, target: Any) -> None:
         """Take the *target* mapper and make the columns like its key's."""
         self.target = target
-        key = target.key_columns
-        names = [f"{self.name}_id"] if len(key) == 1 else [f"{self.name}_{one.name}" for one in key]
+        key, said = target.key_columns, self.said
+        endings = ["id"] if len(key) == 1 else [one.name for one in key]
+        is_plain = len(key) == 1
         self.column_values = tuple(
-            self._column(name, column.kind, self.nullable)
-            for name, column in zip(names, key, strict=True)
+            Column(
+                f"{self.name}_{ending}",
+                column.kind,
+                self.nullable,
+                said.unique and is_plain,
+                said.index and is_plain,
+                renamed_from=tuple(f"{old}_{ending}" for old in said.renamed_from),
+            )
+            for ending, column in zip(endings, key, strict=True)
         )
 
     def key_in(self, instance: Any) -> Any:
@@ -143,7 +165,14 @@ class ReferenceField(ModelField):
         value = self.loaded(instance)
         if value is ABSENT:
             return self.raw.__get__(instance)
-        return None if value is None else self.target.key_of(value)
+        return self.target.key_of(value) if isinstance(value, self.type.target) else None
+
+    def key_shown(self, instance: Any) -> Any:
+        """Return the key for a person to see, ``None`` also for what is only half made."""
+        try:
+            return self.key_in(instance)
+        except AttributeError:
+            return None
 
     def capture(self, instance: Any) -> object:
         """Return the raw key if the field still means it, otherwise the object that was set.
@@ -243,14 +272,19 @@ class DocumentField(ModelField):
         value = self.loaded(instance)
         if value is ABSENT:
             return raw
-        text = self.encode(instance, value)
+        try:
+            text = self.encode(instance, value)
+        except DataError:
+            return Unfit(value)
         if text != raw and raw is not None and text is not None and same(self.decode(raw), value):
             return raw
         return text
 
     def restore(self, instance: Any, captured: Any) -> None:
         """Make the value of the captured text."""
-        if captured == self.raw.__get__(instance):
+        if isinstance(captured, Unfit):
+            self.value.__set__(instance, captured.value)
+        elif captured == self.raw.__get__(instance):
             self.unload(instance)
         else:
             self.value.__set__(instance, self.decode(captured))
@@ -261,7 +295,7 @@ class DocumentField(ModelField):
 
     def shown(self, captured: Any) -> object:
         """Return the value."""
-        return self.decode(captured)
+        return captured.value if isinstance(captured, Unfit) else self.decode(captured)
 
 
 class ListField(ModelField):
@@ -286,6 +320,8 @@ class ListField(ModelField):
         raw = self.raw.__get__(instance)
         if value is ABSENT:
             return raw
+        if not isinstance(value, list):
+            return Unfit(value)
         members = tuple(value)
         same_members = raw is not None and [id(one) for one in raw] == [id(one) for one in members]
         return raw if same_members else members
@@ -295,7 +331,8 @@ class ListField(ModelField):
         if captured is None:
             self.unload(instance)
         else:
-            self.value.__set__(instance, list(captured))
+            value = captured.value if isinstance(captured, Unfit) else list(captured)
+            self.value.__set__(instance, value)
 
     def settle(self, instance: Any) -> None:
         """Make the current members the raw ones."""
@@ -303,7 +340,25 @@ class ListField(ModelField):
 
     def shown(self, captured: Any) -> object:
         """Return the keys of the members."""
-        return None if captured is None else [self.target.key_of(one) for one in captured]
+        if captured is None or isinstance(captured, Unfit):
+            return captured and captured.value
+        return [
+            self.target.key_of(one) if isinstance(one, self.type.target) else one
+            for one in captured
+        ]
+
+    def belongs(self, member: Any, owner: Any) -> bool:
+        """Say whether a child refers to *owner*, as far as is known without loading anything."""
+        value = self.inverse.loaded(member)
+        if value is not ABSENT:
+            return value is owner
+        key = self.inverse.raw.__get__(member)
+        return key is not None and bool(key == _key_of(owner))
+
+    def refuse(self, instance: Any, value: object) -> DataError:
+        """Make the error for a list that is none, or a member that is of another class."""
+        expected = f"a list of {self.type.target.__name__}"
+        return refuse(self.owner, _key_of(instance), self.name, value, expected)
 
 
 class LinksField(ListField):

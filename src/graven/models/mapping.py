@@ -22,6 +22,13 @@ from graven.models.fields import (
     ScalarField,
 )
 from graven.models.model import Model, ModelType, hooks, known_models, not_loaded
+from graven.models.rules import (
+    check_columns,
+    check_declaration,
+    check_family,
+    check_keys,
+    check_owner,
+)
 from graven.models.tables import make_link_tables, make_table
 from graven.models.types import FieldType, evaluate, names_in, resolve
 from graven.ops.schema import Column
@@ -38,7 +45,8 @@ class ModelMapper(Mapper):
         "expressions",
         "is_resolved",
         "key_columns",
-        "links",
+        "plain_key_type",
+        "prepare",
         "store_made",
         "subclasses",
         "version_column",
@@ -47,6 +55,14 @@ class ModelMapper(Mapper):
     construct: Callable[..., None]
     key_columns: tuple[Column, ...]
     subclasses: tuple[ModelMapper, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        """Generate a function of the class at its first use."""
+        if name not in _GENERATED:
+            raise AttributeError(name)
+        found = _GENERATED[name](self)
+        setattr(self, name, found)
+        return found
 
     def expression(self, name: str) -> Any:
         """Return the query field of that *name*."""
@@ -62,6 +78,10 @@ class ModelMapper(Mapper):
 
         :raises NotLoadedError: where reading must not query.
         """
+        if isinstance(field, ScalarField):
+            raise AttributeError(
+                f"{self.name!r} object has no value for {field.name!r}", name=field.name, obj=instance
+            )
         origin = instance._origin
         if isinstance(field, DocumentField):
             value = field.load(instance)
@@ -79,27 +99,24 @@ class ModelMapper(Mapper):
         return origin.unit.loader(self, field, instance)
 
 
+def _is_model(hint: Any) -> bool:
+    return isinstance(hint, ModelType)
+
+
 def _make_field(model: str, name: str, kind: FieldType, said: Declaration) -> ModelField:
-    if kind.form == "list" or said.relation is not None:
-        if kind.form != "list" or said.relation is None:
-            raise MappingError(
-                f"cannot store {model}.{name}: a list of models must say how it is joined, and "
-                "only such a list can. "
-                "Declare it as `list[Book] = owned('author')` or `list[Tag] = many_to_many()`.",
-                model=model,
-                field=name,
-            )
+    check_declaration(model, name, kind, said, _is_model)
+    if kind.form == "list":
         return (ListField if said.relation == "owned" else LinksField)(model, name, kind, said)
     forms = {"scalar": ScalarField, "reference": ReferenceField, "document": DocumentField}
     return forms[kind.form](model, name, kind, said)
 
 
 def _resolve_fields(model: Any) -> list[ModelField]:
-    names = {**known_models(model.__module__), **names_in(model.__module__, model._names)}
+    names = {**known_models(model), **names_in(model.__module__, model._names)}
     fields = []
     for name, (annotation, said) in model._declared.items():
         hint = evaluate(annotation, names, model.__name__, name)
-        kind = resolve(hint, lambda one: isinstance(one, ModelType))
+        kind = resolve(hint, _is_model)
         fields.append(_make_field(model.__name__, name, kind, said))
     if not any(field.said.is_key for field in fields):
         fields.insert(0, _default_key(model, fields))
@@ -117,35 +134,70 @@ def _default_key(model: Any, fields: list[ModelField]) -> ModelField:
     return ScalarField(model.__name__, "id", FieldType("scalar", kind="uuid", python=UUID), said)
 
 
+_under_way: dict[Any, ModelMapper] = {}
+"""The mappers that are being made; a model gets its mapper when all that it reaches have theirs."""
+
+
+def _mapper_of(model: Any) -> Any:
+    return model._mapper or _under_way.get(model)
+
+
 def lay_out(model: Any) -> ModelMapper:
-    """Make the mapper of *model*, and of all models that it reaches.
+    """Make the mapper of *model*, and of all models that it reaches: of all of them, or of none.
 
     :raises MappingError: if one of them cannot be stored as declared.
     """
+    with hooks.lock:
+        if model._mapper is None:
+            try:
+                _lay_out(model)
+            except BaseException:
+                _take_back()
+                raise
+            finally:
+                done = dict(_under_way)
+                _under_way.clear()
+            for one, mapper in done.items():
+                if not one._has_own_init:
+                    one.__init__ = Model.__init__
+                one._mapper, one._names = mapper, {}
+        return model._mapper  # type: ignore[no-any-return]
+
+
+def _take_back() -> None:
+    """Let the models that were laid out before forget those that could not be."""
+    failed = set(_under_way.values())
+    tables = {id(getattr(one, "link_table", None)) for mapper in failed for one in mapper.fields}
+    for mapper in failed:
+        for field in mapper.fields:
+            root = getattr(getattr(field, "target", None), "root", None)
+            if root is not None:
+                root.referrers[:] = [one for one in root.referrers if one[0] not in failed]
+                root.link_ends[:] = [one for one in root.link_ends if id(one[0]) not in tables]
+    _under_way.clear()
+
+
+def _lay_out(model: Any) -> None:
     if model is Model or model._is_abstract:
         raise MappingError(
             f"cannot use {model.__name__} itself: it is abstract, a base without a table. Use a "
             "class derived from it.",
             model=model.__name__,
         )
-    if model._root is not model and model._root._mapper is None:
-        lay_out(model._root)
-        return model._mapper  # type: ignore[no-any-return]
-    mapper = _first_half(model)
-    for subclass in model._subclasses if model._root is model else ():
+    root = _first_half(model._root)
+    for subclass in model._root._subclasses:
         _first_half(subclass)
-    _second_half(mapper)
-    return mapper
+    _second_half(root)
 
 
 def _first_half(model: Any) -> ModelMapper:
-    """Make the parts that need no other model: fields, key, constructor."""
+    """Make the parts that need no other model: fields and key."""
     mapper = ModelMapper()
     mapper.model, mapper.name = model, model.__name__
     mapper.guard_mode = _guard_mode(model)
     mapper.expressions = {}
     mapper.referrers, mapper.link_ends = [], []
-    mapper.root = mapper if model._root is model else model._root._mapper
+    mapper.root = mapper if model._root is model else _mapper_of(model._root)
     fields = _resolve_fields(model)
     if mapper.root is not mapper:
         key_names = {field.name for field in mapper.root.fields if field.said.is_key}
@@ -155,24 +207,11 @@ def _first_half(model: Any) -> ModelMapper:
     for field in fields:
         field.bind(model)
     keys = [field for field in fields if field.said.is_key]
-    for field in keys:
-        if field.form != "scalar":
-            raise MappingError(
-                f"cannot use {mapper.name}.{field.name} as a key: a key is made of plain values, "
-                f"and this is a {field.form}. "
-                "Give the model a plain key and declare the field unique.",
-                model=mapper.name,
-                field=field.name,
-            )
     mapper.key_fields = tuple(field.name for field in keys)
+    check_keys(mapper, keys)
     mapper.store_made = any(field.said.store_made for field in keys)
     mapper.key_columns = tuple(column for field in keys for column in field.column_values)
-    mapper.key_of, mapper.set_key = codegen.make_key_functions(mapper.name, mapper.key_fields)
-    post_init = hasattr(model, "__post_init__")
-    mapper.construct = codegen.make_constructor(mapper.name, fields, hooks, post_init)
-    if model.__init__ in (Model.__init__, getattr(model.__base__._mapper, "construct", None)):
-        model.__init__ = mapper.construct
-    model._mapper = mapper
+    _under_way[model] = mapper
     return mapper
 
 
@@ -188,11 +227,9 @@ def _guard_mode(model: Any) -> str:
 
 
 def _second_half(root: ModelMapper) -> None:
-    """Resolve the models that are referred to, lay out the table.
-
-    Generate the watching functions.
-    """
-    family = (root, *(one._mapper for one in root.model._subclasses))
+    """Resolve the models that are referred to, and lay out the table."""
+    family = (root, *(_under_way[one] for one in root.model._subclasses))
+    check_family(family)
     root.subclasses = family[1:]
     for mapper in family:
         if mapper is not root:
@@ -204,6 +241,7 @@ def _second_half(root: ModelMapper) -> None:
         for field in mapper.fields:
             if isinstance(field, ReferenceField | ListField):
                 _join(mapper, field)
+        check_columns(mapper)
         mapper.references = tuple(one for one in mapper.fields if one.form == "reference")
         mapper.watched = tuple(one for one in mapper.fields if one.watched)
         mapper.peers_matter = any(
@@ -214,7 +252,6 @@ def _second_half(root: ModelMapper) -> None:
         mapper.table = table
         mapper.version_column = table.version
         mapper.discriminator = _discriminator(mapper, len(family))
-        _generate(mapper)
     make_link_tables(family)
 
 
@@ -224,34 +261,21 @@ def _discriminator(mapper: ModelMapper, size: int) -> str | None:
 
 def _join(mapper: ModelMapper, field: Any) -> None:
     """Give a reference or a list its target, laying that out first if need be."""
-    target = field.type.target
-    if target._mapper is None:
-        lay_out(target)
-    if isinstance(field, ReferenceField) or field.form == "links":
-        field.resolve(target._mapper)
-        if isinstance(field, ReferenceField):
-            target._mapper.root.referrers.append((mapper, field))
-        return
-    inverse = field.said.inverse
-    found = target._declared.get(inverse)
-    if found is None:
-        raise MappingError(
-            f"cannot store {mapper.name}.{field.name}: its children refer to their owner by "
-            f"{target.__name__}.{inverse}, "
-            f"and {target.__name__} has no such field. Name the field of {target.__name__} that "
-            f"refers to {mapper.name}.",
-            model=mapper.name,
-            field=field.name,
-        )
-    field.resolve(target._mapper)
-    field.inverse.is_owner = True
+    model = field.type.target
+    if _mapper_of(model) is None:
+        _lay_out(model)
+    target = _mapper_of(model)
+    if field.form == "owned":
+        check_owner(mapper, field, target)
+    field.resolve(target)
+    if field.form == "reference":
+        target.root.referrers.append((mapper, field))
+    elif field.form == "owned":
+        field.inverse.is_owner = True
 
 
-def _generate(mapper: ModelMapper) -> None:
-    name, fields = mapper.name, mapper.fields
-    mapper.snapshot = codegen.make_snapshot(name, fields)
-    mapper.changed = codegen.make_changed(name, fields)
-    mapper.adopt = codegen.make_adopt(name, fields)
+def _make_guard_class(mapper: ModelMapper) -> Any:
+    """Make the hidden subclass that clean objects are of."""
     model = mapper.model
     namespace = {
         "_is_guard": True,
@@ -260,7 +284,23 @@ def _generate(mapper: ModelMapper) -> None:
         "__qualname__": model.__qualname__,
         "__doc__": model.__doc__,
         "__class__": property(lambda self: model),
-        "__setattr__": codegen.make_guard(name, fields, model),
+        "__setattr__": codegen.make_guard(mapper.name, mapper.fields, model),
         "__hash__": object.__hash__,
     }
-    mapper.guard = type.__new__(ModelType, model.__name__, (model,), namespace)
+    return type.__new__(ModelType, model.__name__, (model,), namespace)
+
+
+_GENERATED: dict[str, Callable[[ModelMapper], Any]] = {
+    "construct": lambda one: codegen.make_constructor(
+        one.name, one.fields, hooks, hasattr(one.model, "__post_init__")
+    ),
+    "key_of": lambda one: codegen.make_key_of(one.name, one.key_fields),
+    "prepare": lambda one: codegen.make_prepare(one.name, one.fields),
+    "set_key": lambda one: codegen.make_set_key(one.name, one.key_fields),
+    "snapshot": lambda one: codegen.make_snapshot(one.name, one.fields),
+    "changed": lambda one: codegen.make_changed(one.name, one.fields),
+    "adopt": lambda one: codegen.make_adopt(one.name, one.fields),
+    "has_strangers": lambda one: codegen.make_has_strangers(one.name, one.fields),
+    "guard": _make_guard_class,
+}
+"""What is generated for a class when it is first asked for: compiling it all takes milliseconds."""

@@ -8,11 +8,15 @@ the last commit; a hidden subclass, the guard, holds clean ones and notices the 
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from graven.core.values import ABSENT
-from graven.errors import MappingError, NotLoadedError
+from graven.errors import MappingError, NotLoadedError, UsageError
+from graven.models.checks import shown
 from graven.models.declarations import MISSING, Declaration, field, key, many_to_many, owned
+from graven.models.rules import check_body, check_options, check_shadows
 from graven.models.types import evaluate, is_scalar_annotation, names_in
 
 __all__ = ["Hooks", "Model", "ModelType", "hooks"]
@@ -26,12 +30,13 @@ class Hooks:
     Is there a unit of work that adds new objects by itself?
     """
 
-    __slots__ = ("autoadd", "constructed")
+    __slots__ = ("autoadd", "constructed", "lock")
 
     def __init__(self) -> None:
-        """Start with no such unit."""
+        """Start with no such unit; *lock* lets one thread at a time lay models out."""
         self.autoadd = 0
         self.constructed: Any = None
+        self.lock: Any = nullcontext()
 
 
 hooks = Hooks()
@@ -82,6 +87,7 @@ class ModelType(type):
     _mapper: Any
     _root: Any
     _options: dict[str, Any]
+    _has_own_init: bool
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
@@ -99,19 +105,21 @@ class ModelType(type):
         }
         is_abstract = options.pop("abstract", False) or not bases
         parents = [base for base in bases if isinstance(base, ModelType)]
+        mcs._check(name, parents, annotations, namespace, options)
         declared = mcs._collect(parents, annotations, namespace)
         names = _local_names(sys._getframe(1))
         own = mcs._own_fields(parents, annotations, is_abstract)
         known = names_in(namespace.get("__module__", ""), names)
         namespace["__slots__"] = mcs._slots(own, declared, known, name, parents, is_abstract)
-        namespace.setdefault("__hash__", object.__hash__)
-        if "__eq__" in namespace:
-            namespace["__hash__"] = object.__hash__
+        namespace["__hash__"] = object.__hash__
         cls = super().__new__(mcs, name, bases, namespace)
         cls._declared = declared
         cls._names = names
         cls._options = options
         cls._is_abstract = is_abstract
+        cls._has_own_init = bool(bases) and cls.__init__ is not Model.__init__
+        if cls._has_own_init:
+            _keep_init(cls)
         cls._mapper = None
         _register(cls, parents, is_abstract)
         return cls
@@ -155,8 +163,30 @@ class ModelType(type):
             if parent._is_abstract:
                 names.update(dict.fromkeys(parent._declared))
         names.update(dict.fromkeys(annotations))
-        taken = {slot for parent in parents if not parent._is_abstract for slot in parent._declared}
+        bases = {base for parent in parents for base in parent.__mro__}
+        taken = {slot for base in bases for slot in base.__dict__.get("__slots__", ())}
         return [name for name in names if name not in taken]
+
+    @staticmethod
+    def _check(
+        name: str,
+        parents: list[ModelType],
+        annotations: dict[str, Any],
+        namespace: dict[str, Any],
+        options: dict[str, Any],
+    ) -> None:
+        """Refuse a class body that cannot be a model's."""
+        roots = {parent._root for parent in parents if not parent._root._is_abstract}
+        check_options(name, options, bool(roots))
+        inherited = {field for parent in parents for field in parent._declared}
+        check_body(name, annotations, namespace)
+        check_shadows(name, set(namespace) - set(annotations), inherited)
+        if sum(not parent._is_abstract for parent in parents) > 1 or len(roots) > 1:
+            raise MappingError(
+                f"cannot define {name} with several stored bases: an object is a row of one table. "
+                "Make the bases abstract but for one.",
+                model=name,
+            )
 
     @staticmethod
     def _slots(
@@ -169,7 +199,7 @@ class ModelType(type):
     ) -> tuple[str, ...]:
         if is_abstract:
             return ()
-        is_root = all(parent._is_abstract for parent in parents)
+        is_root = all(parent._root._is_abstract for parent in parents)
         slots = list(own)
         if is_root and not any(said.is_key for _, said in declared.values()):
             slots += ["id"] if "id" not in slots else []
@@ -195,8 +225,8 @@ _models: dict[str, list[ModelType]] = {}
 
 
 def _register(cls: Any, parents: list[ModelType], is_abstract: bool) -> None:
-    concrete = [one for one in parents if not one._is_abstract]
-    root = concrete[0]._root if concrete else cls
+    roots = [one._root for one in parents if not one._root._is_abstract]
+    root = roots[0] if roots else cls
     cls._root = root
     cls._subclasses = []
     if is_abstract:
@@ -215,12 +245,35 @@ def _register(cls: Any, parents: list[ModelType], is_abstract: bool) -> None:
             )
 
 
-def known_models(module: str) -> dict[str, Any]:
-    """Return the models by name, those of *module* before others, the newest last."""
-    return {
-        name: next((one for one in reversed(found) if one.__module__ == module), found[-1])
-        for name, found in _models.items()
-    }
+def known_models(model: Any) -> dict[str, Any]:
+    """Return the models by name; of several those made beside *model*, then those in its module."""
+    place = model.__module__, model.__qualname__.rpartition(".")[0]
+
+    def nearness(one: Any) -> int:
+        here = one.__module__, one.__qualname__.rpartition(".")[0]
+        return (here[0] == place[0]) + (here == place)
+
+    return {name: max(reversed(found), key=nearness) for name, found in _models.items()}
+
+
+def _keep_init(cls: Any) -> None:
+    """Let a constructor of the user's own find a prepared object, and base constructors that ask."""
+    for base in cls.__mro__[1:]:
+        if isinstance(base, ModelType) and not base._is_abstract:
+            base._has_own_init = True
+    written = cls.__init__
+    if hasattr(written, "_is_prepared"):
+        return
+
+    @wraps(written)
+    def __init__(self: Any, *arguments: Any, **fields: Any) -> None:  # noqa: N807
+        mapper_of(type(self)).prepare(self)
+        written(self, *arguments, **fields)
+        if hooks.autoadd and self._origin is None:
+            hooks.constructed(self)
+
+    __init__._is_prepared = True  # type: ignore[attr-defined]
+    cls.__init__ = __init__
 
 
 def mapper_of(model: Any) -> Any:
@@ -248,11 +301,20 @@ class Model(metaclass=ModelType):
 
     if TYPE_CHECKING:
         id: Any = field(default_factory=object)
-        _origin: Any
+
+        @property
+        def _origin(self) -> Any: ...
+
+        @_origin.setter
+        def _origin(self, origin: Any) -> None: ...
 
     def __init__(self, **fields: Any) -> None:
         """Make an object of the values of its *fields*; those with a default may be left out."""
-        mapper_of(type(self)).construct(self, **fields)
+        model = type(self)
+        construct = mapper_of(model).construct
+        if not model._has_own_init:
+            model.__init__ = construct  # type: ignore[method-assign]
+        construct(self, **fields)
 
     def __getattr__(self, name: str) -> Any:
         """Load a field that is not loaded; called only where ordinary look-up has failed."""
@@ -265,15 +327,31 @@ class Model(metaclass=ModelType):
         return mapper.load_field(self, mapper.fields[index])
 
     def __repr__(self) -> str:
-        mapper = mapper_of(type(self))
+        """Show the values and the keys of references; nothing is loaded, and nothing fails."""
+        try:
+            mapper = mapper_of(type(self))
+        except MappingError:
+            return object.__repr__(self)
         parts = []
         for each in mapper.fields:
             value = each.loaded(self)
             if each.form == "scalar" and value is not ABSENT:
-                parts.append(f"{each.name}={value!r}")
+                parts.append(f"{each.name}={shown(value)}")
             elif each.form == "reference":
-                parts.append(f"{each.columns[0]}={each.key_in(self)!r}")
+                name = each.columns[0] if len(each.columns) == 1 else each.name
+                parts.append(f"{name}={shown(each.key_shown(self))}")
         return f"{mapper.name}({', '.join(parts)})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or pickled.
+
+        :raises UsageError: always; a copy would pass for the one object that has this key.
+        """
+        raise UsageError(
+            f"cannot copy or pickle {self!r:.200}: there is one object per key and session, and a "
+            "copy would have no part in it. Make a new object of the values that you need; to hand "
+            "one to another process, send its key and get it there."
+        )
 
 
 def not_loaded(mapper: Any, instance: Any, name: str) -> NotLoadedError:

@@ -8,6 +8,7 @@ from typing import Any
 from graven.core.values import ABSENT
 from graven.models.fields import ModelField, ReferenceField, ScalarField
 from graven.models.model import mapper_of
+from graven.models.types import member_value
 from graven.ops.conditions import Path, Step
 
 __all__ = ["column_value", "read_path", "step_field"]
@@ -34,7 +35,7 @@ def _value_in(instance: Any, field: ModelField, column: str) -> Any:
     if isinstance(field, ScalarField):
         value = field.capture(instance)
         if isinstance(value, enum.Enum) and isinstance(value, field.type.python):
-            return value.value if value.value in field.type.choices else value.name
+            return member_value(field.type, value)
         return value
     return field.capture(instance)  # type: ignore[attr-defined]
 

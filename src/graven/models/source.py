@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +16,8 @@ def compile_function(
     The source is kept under ``<graven title.name>`` in :mod:`linecache`. *body* is a sequence of
     lines, indented by four spaces relative to one another where they nest.
     """
+    import linecache  # its tokenizer is not needed by a program that only opens a database
+
     lines = [f"def {name}({signature}):", *(f"    {line}" for line in body)]
     source = "\n".join(lines) + "\n"
     filename = f"<graven {title}.{name}>"

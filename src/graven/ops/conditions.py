@@ -37,11 +37,15 @@ class Step(Value):
 
 
 class Path(Value):
-    """A column, reached over references: ``Receipt.source.owner`` has one step."""
+    """A column, reached over references: ``Receipt.source.owner`` has one step.
+
+    *table* is where it begins; ``None`` is the table that is asked, whichever that is.
+    """
 
     steps: tuple[Step, ...]
     column: str
     kind: str
+    table: Table | None = None
 
 
 class Condition(Value):
@@ -59,7 +63,8 @@ class Condition(Value):
     def __bool__(self) -> bool:
         raise QueryError(
             "cannot say whether a condition is true: it is a question to the store, not an answer. "
-            "Join conditions with & | ~ instead of and, or, not, and write each in parentheses."
+            "Join conditions with & | ~ instead of and, or, not, write each in parentheses, and use "
+            "in_ instead of in."
         )
 
 

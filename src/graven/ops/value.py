@@ -22,6 +22,13 @@ def _constructor(fields: tuple[str, ...], defaults: dict[str, object]) -> Any:
     return namespace["__init__"]
 
 
+def _first_construction(self: Any, *arguments: Any, **fields: Any) -> None:
+    """Write the constructor when the first value of a class is made: most programs use few."""
+    cls = type(self)
+    cls.__init__ = _constructor(cls._fields, cls._defaults)
+    cls.__init__(self, *arguments, **fields)
+
+
 class _ValueType(type):
     """Turns the annotations of a class body into slots and a constructor."""
 
@@ -38,8 +45,7 @@ class _ValueType(type):
         namespace["__slots__"] = (*own, *namespace.pop("__extra_slots__", ()))
         namespace["_fields"] = namespace["__match_args__"] = inherited + own
         namespace["_defaults"] = defaults
-        if "__init__" not in namespace:
-            namespace["__init__"] = _constructor(inherited + own, defaults)
+        namespace.setdefault("__init__", _first_construction)
         return super().__new__(mcs, name, bases, namespace)
 
 

@@ -1,8 +1,10 @@
 """Conditions and orders on SQLite agree with what Python says."""
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -33,21 +35,10 @@ from graven.ops.requests import (
 )
 from graven.ops.schema import Column, Table
 from graven.ops.text import like_matcher
-from tests.contract.sqlite_things import AUTHOR, add, author
+from tests.drivers.sqlite_things import AUTHOR, THING, add, author
 
 # ── conditions agree with Python ─────────────────────────────────────────────────────────────
 
-THING = Table(
-    "thing",
-    (
-        Column("id", "int"),
-        Column("number", "int", nullable=True),
-        Column("text", "str", nullable=True),
-        Column("price", "decimal", nullable=True),
-        Column("other_id", "int", nullable=True),
-    ),
-    ("id",),
-)
 NUMBER, TEXT, PRICE = (
     Path((), n, k) for n, k in (("number", "int"), ("text", "str"), ("price", "decimal"))
 )
@@ -59,7 +50,7 @@ THINGS: list[dict[str, Any]] = [
     {
         "id": n,
         "number": [None, 0, 1, 2][n % 4],
-        "text": [None, "", "a", "Ab", "a\0b", "ß", "a%"][n % 7],
+        "text": [None, "", "a", "Ab", "a\0b", "ß", "a%", "[a*"][n % 8],
         "price": [None, *PRICES][n % 7 if n % 2 else 0],
         "other_id": [None, 0, 5, 11, 99][n % 5],
     }
@@ -156,6 +147,16 @@ def test_the_store_judges_as_python_does(
     assert things.perform(Fetch(Select(THING, ("id",), condition, doubtful=doubtful))) == both
 
 
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_every_short_pattern_is_judged_alike(things: SQLiteConnection, ignore_case: bool) -> None:
+    for length in range(4):
+        for pattern in map("".join, product("aß%_\\\0[*", repeat=length)):
+            like = Like(TEXT, pattern, ignore_case)
+            expected = [(t["id"],) for t in THINGS if judge(like, t)]
+
+            assert things.perform(Fetch(Select(THING, ("id",), like))) == expected, pattern
+
+
 @given(
     orders=st.lists(
         st.builds(Order, st.sampled_from([NUMBER, TEXT, PRICE, OTHER_NUMBER]), st.booleans()),
@@ -200,6 +201,7 @@ def test_membership_in_very_many_values_is_exact(
     dialect = SQLitePool("sqlite://").dialect
     stored = [(n, dialect.encode(kind, make(n))) for n in range(50)]
     connection.perform(Insert(table, ("id", "v"), [*stored, (50, None)]))
+    connection.statements._raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
     path = Path((), "v", kind)
     wanted = tuple(make(n) for n in range(10, 40_010))
 

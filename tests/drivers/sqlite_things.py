@@ -31,6 +31,17 @@ BOOK = Table(
     references=(Reference(("author_id",), "author", ("id",)),),
     store_made=True,
 )
+THING = Table(
+    "thing",
+    (
+        Column("id", "int"),
+        Column("number", "int", nullable=True),
+        Column("text", "str", nullable=True),
+        Column("price", "decimal", nullable=True),
+        Column("other_id", "int", nullable=True),
+    ),
+    ("id",),
+)
 COLUMNS = ("id", "name", "email", "version")
 ALL = Select(AUTHOR, COLUMNS)
 

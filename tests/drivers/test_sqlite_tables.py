@@ -27,7 +27,7 @@ from graven.ops.requests import (
     Update,
 )
 from graven.ops.schema import Column, Reference, Table
-from tests.contract.sqlite_things import AUTHOR, BOOK, add, author, rows
+from tests.drivers.sqlite_things import AUTHOR, BOOK, THING, add, author, rows
 
 # ── creating tables ──────────────────────────────────────────────────────────────────────────
 

@@ -1,6 +1,7 @@
 """The pool of SQLite, memory, addresses and damaged files."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from graven.dialects.sqlite import SQLiteDialect
 from graven.drivers.sqlite import SQLiteConnection, SQLitePool
-from graven.drivers.sqlite_url import parse_sqlite_url
+from graven.drivers.sqlite_opening import SQLiteOpener
+from graven.drivers.sqlite_url import SQLiteAddress, parse_sqlite_url
 from graven.errors import (
     StoreError,
     UnavailableError,
@@ -29,7 +32,7 @@ from graven.ops.requests import (
     Open,
     Page,
 )
-from tests.contract.sqlite_things import ALL, AUTHOR, BOOK, COLUMNS, add, author, rows, url
+from tests.drivers.sqlite_things import ALL, AUTHOR, BOOK, COLUMNS, add, author, rows, url
 
 # ── the pool ─────────────────────────────────────────────────────────────────────────────────
 
@@ -267,6 +270,39 @@ def test_durability_is_full_unless_the_url_says_otherwise(
     for pragma, expected in (("synchronous", level), ("foreign_keys", 1), ("journal_mode", "wal")):
         assert connection.perform(Execute(f"pragma {pragma}"))[0] == [(expected,)]
     pool.close()
+
+
+class Switching:
+    """A file that somebody else is just switching to the log: SQLite says busy at once."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def execute(self, text: str) -> Any:
+        if "=" in text and self.times > 0:
+            self.times -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorname = "SQLITE_BUSY"
+            raise error
+        return self
+
+    def fetchone(self) -> tuple[str]:
+        return ("delete",)
+
+
+@pytest.mark.parametrize(("busy_timeout_s", "waits"), [(5.0, True), (0.0, False)])
+def test_opening_waits_for_others_that_open(busy_timeout_s: float, waits: bool) -> None:
+    opener = SQLiteOpener(SQLiteAddress("x.db"), SQLiteDialect(), busy_timeout_s)
+    raw = Switching(times=2)
+    switch: Any = opener._use_write_ahead_log
+
+    if waits:
+        switch(raw)
+    else:
+        with pytest.raises(sqlite3.OperationalError):
+            switch(raw)
+
+    assert (raw.times == 0) is waits
 
 
 def test_a_missing_folder_is_a_clear_error(tmp_path: File) -> None:

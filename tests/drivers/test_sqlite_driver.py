@@ -42,7 +42,7 @@ from graven.ops.requests import (
     Update,
 )
 from graven.ops.schema import Column, Table
-from tests.contract.sqlite_things import ALL, AUTHOR, BOOK, COLUMNS, add, author, rows, url
+from tests.drivers.sqlite_things import ALL, AUTHOR, BOOK, COLUMNS, add, author, rows, url
 
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────
 
