@@ -1,4 +1,4 @@
-"""Transactional objects: change ordinary objects, commit once, and every change is durable, or none is.
+"""Transactional objects: change ordinary objects; one commit makes all changes durable, or none.
 
 Names are imported at first use: ``import graven`` loads no driver, no dialect and no event loop.
 """

@@ -6,6 +6,7 @@ It needs the extra ``cli``, and says so if that is missing.
 import json as json_format
 import platform
 import sys
+from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,6 @@ from graven import __version__
 
 if TYPE_CHECKING:
     from graven.demo.outcome import Outcome
-
-__all__ = ["commands", "main"]
 
 DIFFERS, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0 is success
 
@@ -44,7 +43,7 @@ def commands() -> Any:
 
     :raises ModuleNotFoundError: if the extra ``cli`` is not installed.
     """
-    import rich  # noqa: F401 - so that a missing extra is noticed before anything runs
+    import_module("rich")  # a missing half of the extra is noticed before anything runs
     import typer
 
     application = typer.Typer(
@@ -60,7 +59,9 @@ def commands() -> Any:
     def graven(
         version: Annotated[
             bool,
-            typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+            typer.Option(
+                "--version", callback=show_version, is_eager=True, help="Show the version."
+            ),
         ] = False,
     ) -> None:
         """Transactional objects: one commit makes every change durable, or none."""

@@ -8,10 +8,12 @@
     ├── NotFoundError         (also a LookupError)
     ├── MultipleFoundError
     ├── TransientError        ConcurrentUpdate; BusyRetry (DeadlockError, UnavailableError)
-    ├── StoreError            IntegrityError (UniqueError, ForeignKeyError, CheckError,
-    NotNullError), │                         DataError, TransactionInactiveError ├──
-    CommitUnknownError ├── OperationError        QuarantinedError, NotSerializableError,
-    UnknownOperationError └── InvariantError        a bug in graven
+    ├── StoreError            DataError, TransactionInactiveError,
+    │                         IntegrityError (UniqueError, ForeignKeyError, CheckError,
+    │                         NotNullError)
+    ├── CommitUnknownError
+    ├── OperationError        QuarantinedError, NotSerializableError, UnknownOperationError
+    └── InvariantError        a bug in graven
 
 A message says what was attempted, what was found, the usual cause, and what to do. What it says is
 also there as attributes, ``None`` where it is not known. An error of a vendor's driver stays as
@@ -61,15 +63,39 @@ __all__ = [
 ]
 
 
+_SCALARS = (type(None), bool, int, float, complex, str, bytes)
+_VALUE_MODULES = ("datetime", "decimal", "uuid")
+
+
 def _restore(kind: type[GravenError], message: str, attributes: dict[str, Any]) -> GravenError:
     return kind(message, **attributes)
+
+
+def _portable(value: Any) -> Any:
+    """Return an attribute as it goes into a pickle: data as they are, anything else as its repr.
+
+    A session, a scope or an object of the caller's own need not pickle; an error always does.
+    """
+    kind: type[Any] = type(value)
+    if kind in _SCALARS or kind.__module__ in _VALUE_MODULES:
+        return value
+    if kind in (tuple, list, set, frozenset):
+        return kind(map(_portable, value))
+    if kind is dict:
+        return {_portable(key): _portable(one) for key, one in value.items()}
+    if kind is FieldConflict:
+        return FieldConflict(*map(_portable, (value.base, value.mine, value.theirs)))
+    if kind is Conflict:
+        parts = (value.model, value.key, value.expected, value.found, value.fields)
+        return Conflict(*map(_portable, parts))
+    return repr(value)
 
 
 class GravenError(Exception):
     """The base of every error of graven.
 
     Errors are made as ``Kind(message, name=value, …)``; the names are those in ``_fields``. They
-    pickle.
+    pickle; an attribute that is no plain data arrives as its ``repr``.
     """
 
     _fields: ClassVar[tuple[str, ...]] = ()
@@ -91,7 +117,13 @@ class GravenError(Exception):
         return str(self.args[0])
 
     def __reduce__(self) -> tuple[Callable[..., GravenError], tuple[Any, ...]]:
-        attributes = {name: getattr(self, name) for name in self._fields}
+        attributes: dict[str, Any] = {}
+        for name in self._fields:
+            value = getattr(self, name)
+            try:
+                attributes[name] = _portable(value)
+            except RecursionError:
+                attributes[name] = repr(value)
         return _restore, (type(self), self.args[0], attributes)
 
 
@@ -327,10 +359,7 @@ class DataError(StoreError):
 
 
 class TransactionInactiveError(StoreError):
-    """The transaction was rolled back; until its block is left.
-
-    Every statement in it is refused.
-    """
+    """The transaction was rolled back; every statement is refused until its block is left."""
 
 
 class CommitUnknownError(GravenError):

@@ -98,7 +98,7 @@ def test_a_phantom_is_refused_by_serializable_alone(db: Any, isolation: str, ask
     with db.session(isolation=isolation) as session:
         query = session.query(Doctor).where(Doctor.hours > 3)
         if asks == "from_sql":
-            query.from_sql("select * from doctor where hours > 3").all()
+            session.query(Doctor).from_sql("select * from doctor where hours > 3").all()
         else:
             getattr(query, asks)()
         with db.session() as other:
@@ -108,9 +108,7 @@ def test_a_phantom_is_refused_by_serializable_alone(db: Any, isolation: str, ask
 
 
 @pytest.mark.parametrize("isolation", LEVELS)
-def test_a_stream_counts_as_read_and_sees_the_point_of_its_session(
-    db: Any, isolation: str
-) -> None:
+def test_a_stream_counts_as_read_and_sees_the_point_of_its_session(db: Any, isolation: str) -> None:
     with db.session(isolation=isolation) as session:
         session.get(Doctor, "Ada")
         with db.session() as other:

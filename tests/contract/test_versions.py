@@ -185,7 +185,9 @@ def test_a_delete_of_what_somebody_changed_is_refused(open_db: Opened) -> None:
 
 def test_everybody_who_lost_is_named_whatever_the_table(open_db: Opened) -> None:
     db = open_db(Safe, Label, Open)
-    put(db, *(Safe(id=n, owner="Ada") for n in range(4)), *(Label(id=n, word="x") for n in range(3)))
+    put(
+        db, *(Safe(id=n, owner="Ada") for n in range(4)), *(Label(id=n, word="x") for n in range(3))
+    )
     with db.session() as session:
         safes, labels = session.query(Safe).all(), session.query(Label).all()
         with db.session() as other:
@@ -208,6 +210,53 @@ def test_everybody_who_lost_is_named_whatever_the_table(open_db: Opened) -> None
     assert stored(db, "select id from label order by id") == [(0,), (1,)]
     assert stored(db, "select * from open") == []
     assert pickle.loads(pickle.dumps(caught.value)).conflicts == caught.value.conflicts
+
+
+def test_a_refresh_takes_a_deletion_back_unless_changes_are_kept(open_db: Opened) -> None:
+    db = open_db(Safe)
+    put(db, Safe(id=1, owner="Ada"))
+    with db.session() as session:
+        ada = session.get(Safe, 1)
+        with db.session() as other:
+            other.get(Safe, 1).coins = 5
+        session.delete(ada)
+        session.refresh(ada)
+        assert list(session.deleted) == []
+        assert (ada.coins, session.get(Safe, 1)) == (5, ada)
+        ada.coins += 1
+    assert stored(db, "select coins from safe") == [(6,)]
+
+
+def test_of_many_deletes_those_that_lost_are_named(open_db: Opened) -> None:
+    db = open_db(Safe)
+    put(db, *(Safe(id=n, owner="Ada") for n in range(6)))
+    with db.session() as session:
+        safes = session.query(Safe).order_by(Safe.id).all()
+        with db.session() as other:
+            other.get(Safe, 4).coins = 5
+        session.delete(*safes)
+        with pytest.raises(ConcurrentUpdate) as caught:
+            session.commit()
+        session.refresh(safes[4], keep_changes=True)
+        session.commit()
+    assert [one.key for one in caught.value.conflicts or ()] == [4]
+    assert stored(db, "select * from safe") == []
+
+
+def test_somebody_who_wrote_the_very_same_is_a_lost_race_all_the_same(open_db: Opened) -> None:
+    db = open_db(Safe)
+    put(db, *(Safe(id=n, owner="Ada") for n in range(3)))
+    with db.session() as session:
+        safes = session.query(Safe).order_by(Safe.id).all()
+        with db.session() as other:
+            other.get(Safe, 1).coins = 5
+        for one in safes:
+            one.coins = 5
+        with pytest.raises(ConcurrentUpdate) as caught:
+            session.commit()
+        session.rollback()
+    assert 1 in [one.key for one in caught.value.conflicts or ()]
+    assert stored(db, "select sum(coins) from safe") == [(5,)]
 
 
 def test_the_version_first_read_is_kept_though_the_object_was_dropped(open_db: Opened) -> None:

@@ -19,6 +19,8 @@ from graven.demo.library import (
 )
 from graven.demo.sources import BUILT_IN, SOURCE, Source, Statement
 
+COLUMNS = "importer_id, imported_id, line, column, deferred, version"
+
 
 def module(name: str, *statements: Statement, is_package: bool = False) -> Source:
     path, digest = f"/lib/{name}.py", name.encode().ljust(32, b".")
@@ -36,6 +38,7 @@ SOURCES = {
             is_package=True,
         ),
         module("egg.shell"),
+        module("nest"),
         module("hen", Statement("egg", 3, 0, False), Statement("sys", 1, 0, False)),
         Source("sys", BUILT_IN, None, 0, None, 0, None, False, ()),
     )
@@ -84,14 +87,13 @@ def test_nothing_differs_of_what_was_stored(path: Path) -> None:
         ("update import set imported_id = 'sys' where line = 3", "import of sys in line 3"),
         ("update import set importer_id = 'sys' where line = 3", "import of egg in line 3"),
         (
-            "insert into import select x'00112233445566778899aabbccddeeff', importer_id, "
-            "imported_id, line, column, deferred, version from import where line = 3",
+            f"insert into import select x'{'01' * 16}', {COLUMNS} from import where line = 3",
             "import of egg in line 3 is too many",
         ),
         ("delete from module_needs where module_id = 'hen' and needs_id = 'sys'", "hen: needs"),
         ("insert into module_needs values ('sys', 'hen')", "module sys: needs"),
-        ("update module set name = 'cock' where name = 'egg.shell'", "module cock: stored 1"),
-        ("update module set name = 'cock' where name = 'egg.shell'", "egg.shell: stored 0"),
+        ("update module set name = 'cock' where name = 'nest'", "module cock: stored 1"),
+        ("update module set name = 'cock' where name = 'nest'", "module nest: stored 0"),
     ],
 )
 def test_a_value_that_was_tampered_with_is_found(path: Path, statement: str, words: str) -> None:
@@ -122,7 +124,8 @@ def test_objects_of_a_cycle_refer_to_one_another(path: Path) -> None:
 
         assert hen in egg.needs
         assert egg in hen.needs
-        assert {one.imported for one in hen.imports} == {egg, *(m for m in modules if m.name == "sys")}
+        assert {one.imported for one in hen.imports} == {
+            egg,
+            *(m for m in modules if m.name == "sys"),
+        }
         assert all(one.importer is egg for one in egg.imports)
-
-

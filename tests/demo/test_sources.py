@@ -23,7 +23,9 @@ def source(folder: Path, text: str, name: str = "json.tool", is_package: bool = 
     return read(Place(name, path, is_package), KNOWN)
 
 
-def imported(folder: Path, text: str, name: str = "json.tool", is_package: bool = False) -> set[str]:
+def imported(
+    folder: Path, text: str, name: str = "json.tool", is_package: bool = False
+) -> set[str]:
     return {one.imported for one in source(folder, text, name, is_package).statements}
 
 

@@ -275,10 +275,10 @@ def test_a_key_is_fetched_by_one_statement_of_one_text(dialect: SQLiteDialect) -
 
 
 def test_many_keys_go_in_few_shapes(dialect: SQLiteDialect) -> None:
-    keys = [(UUID(int=n),) for n in range(700)]
+    keys = [(UUID(int=n),) for n in range(2800)]
     statements = dialect.fetch_keys(FetchKeys(BOOK, ("id",), ("id",), keys))
 
-    assert [text.count("?") for text, _ in statements] == [256, 256, 256]
+    assert [text.count("?") for text, _ in statements] == [1024, 1024, 1024]
     assert {value for _, values in statements for value in values} == {k.bytes for (k,) in keys}
 
 

@@ -67,9 +67,13 @@ class AsyncAttempt:
 
 
 class AsyncAttempts:
-    """The tries of one piece of work: ``async for attempt in db.attempts().
+    """The tries of one piece of work.
 
-    Async with attempt as session: …``.
+    ::
+
+        async for attempt in db.attempts():
+            async with attempt as session:
+                ...
 
     Each try has a fresh session. The loop ends with the first one that commits. When the limit of
     tries or the deadline is reached, the last error is raised, with the number of tries in its

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
+from threading import current_thread
 from typing import Any
+from weakref import ref
 
 from graven.drivers.sqlite_async import AsyncSQLitePool
 
@@ -19,11 +21,14 @@ sleep = asyncio.sleep
 
 
 def current_owner() -> Hashable:
-    """Name the calling task."""
+    """Return what stands for the calling task, or, outside of any event loop, for its thread.
+
+    It is no id, which the next task could have too, and it does not keep the task alive.
+    """
     try:
-        return id(asyncio.current_task())
+        return ref(asyncio.current_task() or current_thread())
     except RuntimeError:
-        return None
+        return ref(current_thread())
 
 
 def loader_for(session: Any) -> None:

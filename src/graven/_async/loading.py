@@ -16,7 +16,7 @@ from graven.errors import DataError, NotFoundError, SessionError, UsageError
 from graven.flows.commit import Question
 from graven.flows.load import fetch_by_keys, fetch_statement, include, lists_read
 from graven.flows.transaction import begin_first
-from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, refuse, unstorable
+from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, unstorable
 from graven.models.model import Model, mapper_of
 from graven.ops.requests import Flow
 
@@ -40,6 +40,7 @@ class AsyncLoading:
         self._lock = colour.Lock()
         self._pinned: Any = None
         self._has_flushed = False
+        self._doing = ""
         self._queries: list[Any] = []
 
     @property
@@ -55,6 +56,11 @@ class AsyncLoading:
                 "objects in with session.add.",
                 session=self,
             )
+
+    def _take_turn(self, attempted: str) -> None:
+        """Begin a call that holds the lock; the session may have ended while it was waited for."""
+        self._check_open(attempted)
+        self._doing = attempted
 
     @staticmethod
     def _check_model(instance: Any, attempted: str) -> None:
@@ -78,7 +84,7 @@ class AsyncLoading:
             return await self._pinned.run(flow, settle)  # type: ignore[no-any-return]
         transaction = self._db.current_transaction()
         if transaction is not None:
-            return await transaction.run(flow, settle)  # type: ignore[no-any-return]
+            return await transaction.run(flow, settle)
         connection = await self._acquire(settle)
         try:
             return await connection.run(flow, settle)  # type: ignore[no-any-return]
@@ -136,9 +142,7 @@ class AsyncLoading:
         if self._isolation == "serializable":
             self._queries.append(Question(name, request, answer))
 
-    def _note_lists(
-        self, rows: Sequence[Any], loads: Sequence[Any], loaded: Sequence[Any]
-    ) -> None:
+    def _note_lists(self, rows: Sequence[Any], loads: Sequence[Any], loaded: Sequence[Any]) -> None:
         if loads and self._isolation == "serializable":
             for question in lists_read(rows, loads, loaded):
                 self._note(*question)
@@ -207,17 +211,21 @@ class AsyncLoading:
         unit = self._unit
         done: set[int] = set()
         undo: list[Callable[[], None]] = []
-        while True:
-            groups: dict[Any, list[Any]] = {}
-            for record in unit.deleted() if scope is None else unit.deleted_in(scope):
-                if record.mapper.root.referrers and id(record) not in done:
-                    done.add(id(record))
-                    groups.setdefault(record.mapper.root, []).append(record)
-            if not groups:
-                return undo
-            for root, found in groups.items():
-                for child, field in followers(root):
-                    undo += await self._cascade_field(child, field, found)
+        try:
+            while True:
+                groups: dict[Any, list[Any]] = {}
+                for record in unit.deleted() if scope is None else unit.deleted_in(scope):
+                    if record.mapper.root.referrers and id(record) not in done:
+                        done.add(id(record))
+                        groups.setdefault(record.mapper.root, []).append(record)
+                if not groups:
+                    return undo
+                for root, found in groups.items():
+                    for child, field in followers(root):
+                        undo += await self._cascade_field(child, field, found)
+        except BaseException:
+            self._take_back(undo)
+            raise
 
     async def _cascade_field(
         self, child: Any, field: Any, records: Sequence[Any]
@@ -243,7 +251,7 @@ class AsyncLoading:
         unit = self._unit
         mapper = mapper_of(type(instance))
         origin = instance._origin
-        if origin is None or origin.unit is not unit:
+        if origin is None or origin.unit not in (unit, unit.grave):
             raise SessionError(
                 f"cannot refresh {instance!r:.200}: it is not part of this session. Load it with "
                 "this session, or bring it in "
@@ -265,6 +273,8 @@ class AsyncLoading:
                 key=key,
             )
         image, version = binding.image(rows[0])
+        if origin.unit is unit.grave and not keep_changes:
+            unit.add(instance)
         unit.renew(instance, image, version, keep_changes)
 
 

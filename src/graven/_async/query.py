@@ -1,22 +1,28 @@
-"""``AsyncQuery``: a question to the store, built step by step.
-
-Answered as if the pending changes had been written.
-"""
+"""``AsyncQuery``: a question to the store, answered as if the pending changes had been written."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from graven._common.arriving import objects_of
+from graven._common.including import stranger, with_includes
 from graven._common.linking import link, loads_for
-from graven._common.overlay import Overlay, doubtful_condition, unloaded_steps
+from graven._common.overlay import (
+    Overlay,
+    all_paths,
+    doubtful_condition,
+    order_paths,
+    unloaded_steps,
+)
 from graven._common.pausing import pausing_collector
 from graven.core.evaluate import paths_in
+from graven.core.following import reached
 from graven.core.query import Include, QuerySpec
 from graven.errors import MultipleFoundError, NotFoundError, QueryError
 from graven.flows.load import fetch, fetch_statement
 from graven.flows.paging import close_pages, next_page, open_pages
-from graven.models.expressions import FieldExpression, asc
+from graven.models.expressions import asc
 from graven.ops.conditions import And, Condition, In, Or, Order, Path, Select, Truth
 from graven.ops.requests import Execute
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncQuery"]
 
 M = TypeVar("M")
+R = TypeVar("R")
 PAGE = 1000
 
 
@@ -44,10 +51,7 @@ class AsyncQuery(Generic[M]):
     # -- building ----------------------------------------------------------------------------------
 
     def where(self, *conditions: Any) -> AsyncQuery[M]:
-        """Keep the objects for which all *conditions* hold.
-
-        As in ``where(Account.balance > 10)``.
-        """
+        """Keep those for which all *conditions* hold, as in ``where(Account.balance > 10)``."""
         for condition in conditions:
             if not isinstance(condition, Condition | bool):
                 raise QueryError(
@@ -62,9 +66,9 @@ class AsyncQuery(Generic[M]):
         return self._but(conditions=(*self._spec.conditions, *found))
 
     def order_by(self, *terms: Any) -> AsyncQuery[M]:
-        """Order by fields, least first, or as ``desc(field)`` says; the key comes last.
+        """Order by fields, least first, or as ``desc(field)`` says.
 
-        So the order is whole.
+        What these leave open is ordered by the key, so that the order is whole.
         """
         order = tuple(term if isinstance(term, Order) else asc(term) for term in terms)
         self._check_paths([term.path for term in order])
@@ -79,23 +83,9 @@ class AsyncQuery(Generic[M]):
         return self._but(offset=self._checked(count, "offset"))
 
     def include(self, *fields: Any) -> AsyncQuery[M]:
-        """Load references and lists with the objects: one query for each level.
-
-        However many objects there are.
-        """
-        includes = self._spec.includes
-        for expression in fields:
-            if not isinstance(expression, FieldExpression) or not hasattr(
-                expression._field, "target"
-            ):
-                raise QueryError(
-                    f"cannot include {expression!r:.100}: only references and lists of models are "
-                    "loaded with other objects.",
-                    model=self._spec.mapper.name,
-                )
-            if expression._owner.root is not self._spec.mapper.root:
-                raise self._stranger(repr(expression))
-            includes = _with_include(includes, (*expression._parents, expression._field))
+        """Load references and lists with the objects: one query for each level, not each object."""
+        spec = self._spec
+        includes = with_includes(spec.mapper, spec.includes, fields, "include")
         return self._but(includes=includes)
 
     def from_sql(self, statement: str, parameters: Any = ()) -> AsyncQuery[M]:
@@ -111,7 +101,7 @@ class AsyncQuery(Generic[M]):
         """Return the objects."""
         self._session._check_open("run a query")
         async with self._session._lock:
-            return await self._fetch()
+            return await self._answer(self._fetch)
 
     async def first(self) -> M | None:
         """Return the first object, ``None`` if there is none."""
@@ -155,7 +145,7 @@ class AsyncQuery(Generic[M]):
         """Return the number of objects."""
         self._session._check_open("count")
         async with self._session._lock:
-            return await self._count()
+            return await self._answer(self._count)
 
     async def exists(self) -> bool:
         """Say whether there is any."""
@@ -170,18 +160,24 @@ class AsyncQuery(Generic[M]):
         """
         session = self._session
         session._check_open("stream")
-        overlay = Overlay(session.unit, self._spec)
-        is_plain = self._spec.statement is None and not self._spec.includes
-        if session._reads_alone and overlay.is_empty and is_plain:
-            mapper = self._spec.mapper
-            binding = session._db.binding(mapper.root)
-            select = self._select(binding.columns, self._spec.limit, offset=self._spec.offset)
+        unit, spec = session.unit, self._spec
+        overlay = Overlay(unit, spec)
+        is_plain = spec.statement is None and doubtful_condition(unit, spec) is None
+        if session._reads_alone and overlay.is_empty and is_plain and not self._is_reached():
+            mapper, bindings = spec.mapper, session._db.binding
+            binding = bindings(mapper.root)
+            select = self._select(binding.columns, spec.limit, offset=spec.offset)
+            loads = loads_for(bindings, mapper, spec.includes)
             connection = await session._db.pool.acquire()
             try:
                 handle = await connection.run(open_pages(select))
-                while rows := await connection.run(next_page(handle, PAGE)):
-                    identity = session.unit.map_of(mapper)
-                    for found in binding.hydrate(rows, session.unit, identity, mapper.peers_matter):
+                while True:
+                    rows, loaded = await connection.run(next_page(handle, PAGE, loads))
+                    if not rows:
+                        break
+                    objects = objects_of(unit, binding, mapper, rows)
+                    link(unit, bindings, objects, mapper, spec.includes, loaded)
+                    for found in objects:
                         yield found
                 await connection.run(close_pages(handle))
             finally:
@@ -199,26 +195,36 @@ class AsyncQuery(Generic[M]):
         for path in paths:
             table = path.table
             if table is not None and table is not self._spec.mapper.root.table:
-                raise self._stranger(f"{table.name}.{_first_column(path)}")
+                name = path.steps[0].columns[0] if path.steps else path.column
+                raise stranger(self._spec.mapper, f"{table.name}.{name}", "use")
 
-    def _stranger(self, name: str) -> QueryError:
-        return QueryError(
-            f"cannot use {name} in a query of {self._spec.mapper.name}: it is a field of another "
-            "model. Use the model's own fields, and follow its references to those of others, as "
-            "in Receipt.source.owner.",
-            model=self._spec.mapper.name,
-        )
-
-    def _checked(self, count: int, name: str) -> int:
+    def _checked(self, count: Any, name: str) -> int:
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise QueryError(
                 f"cannot use {count!r} as {name}: a whole number that is not negative is needed.",
                 model=self._spec.mapper.name,
             )
-        return count
+        return int(count)
 
     def _select(self, columns: tuple[str, ...], limit: int | None, **more: Any) -> Select:
         return self._spec.select(columns, limit, **more)
+
+    def _is_reached(self) -> bool:
+        """Say whether pending deletions reach what is asked, over references that follow them."""
+        unit = self._session.unit
+        tables = {mapper.table for mapper in reached(unit)}
+        steps = {step.table for path in all_paths(self._spec) for step in path.steps}
+        return bool(tables) and not tables.isdisjoint({self._spec.mapper.root.table, *steps})
+
+    async def _answer(self, ask: Callable[[], Awaitable[R]]) -> R:
+        """Answer while what follows the pending deletions is deleted too, as a commit would do."""
+        if not self._is_reached():
+            return await ask()
+        followed = await self._session._cascade()
+        try:
+            return await ask()
+        finally:
+            self._session._take_back(followed)
 
     async def _fetch(self) -> list[Any]:
         session, spec = self._session, self._spec
@@ -239,36 +245,31 @@ class AsyncQuery(Generic[M]):
         rows, loaded = await session._read(fetch(select, loads))
         self._note_read(select, rows)
         session._note_lists(rows, loads, loaded)
-        marks = [row[-1] for row in rows] if doubtful is not None else None
-        if marks is not None:
+        marked = set()
+        if doubtful is not None:
+            marked = {binding.key_in(row[:-1]) for row in rows if row[-1]}
             rows = [row[:-1] for row in rows]
         with pausing_collector(len(rows)):
-            found = binding.hydrate(rows, unit, unit.map_of(mapper), mapper.peers_matter)
+            found = objects_of(unit, binding, mapper, rows)
             if spec.includes:
                 link(unit, session._db.binding, found, mapper, spec.includes, loaded)
-        if overlay.is_empty and marks is None:
+        if overlay.is_empty and doubtful is None:
             return found
-        doubted = [one for one, mark in zip(found, marks or (), strict=False) if mark]
-        for step_objects, step_mapper, field in unloaded_steps(
-            unit, spec, [*overlay.members, *doubted]
-        ):
-            await session._load_includes(step_objects, step_mapper, (Include(field),))
-        answer = overlay.merge(found, marks)
-        await self._include_pending(overlay, answer)
+        doubted = [one for one in found if mapper.key_of(one) in marked]
+        await self._load_steps(all_paths(spec), [*overlay.members, *doubted])
+        await self._load_steps(order_paths(spec), found)
+        answer = overlay.merge(found, doubted)
+        await session._include(answer, mapper, spec.includes)
         return answer
 
-    async def _include_pending(self, overlay: Overlay, answer: list[Any]) -> None:
-        """Load what was asked to be included for the pending objects of the answer too."""
-        pending = [one for one in answer if one in overlay.pending and one._origin.version]
-        if pending and self._spec.includes:
-            mapper = self._spec.mapper
-            await self._session._load_includes(pending, mapper, self._spec.includes)
+    async def _load_steps(self, paths: list[Path], objects: Sequence[Any]) -> None:
+        """Load the references that have to be followed so that the objects can be judged."""
+        session = self._session
+        for lacking, mapper, field in unloaded_steps(session.unit, paths, objects):
+            await session._load_includes(lacking, mapper, (Include(field),))
 
     def _note_read(self, select: Select, rows: list[tuple[Any, ...]]) -> None:
-        """In a serializable session.
-
-        Remember the question and its answer for the check at the commit.
-        """
+        """Remember the question and its answer, which a serializable commit checks."""
         session = self._session
         if session._isolation != "serializable":
             return
@@ -285,6 +286,13 @@ class AsyncQuery(Generic[M]):
     async def _fetch_statement(self) -> list[Any]:
         session, spec = self._session, self._spec
         mapper = spec.mapper
+        if spec.conditions or spec.order:
+            raise QueryError(
+                f"cannot ask for {mapper.name} objects by a statement and by where or order_by as "
+                "well: the statement is sent as it is. Say in it which rows are wanted, and in "
+                "which order.",
+                model=mapper.name,
+            )
         binding = session._db.binding(mapper.root)
         rows, names = await session._read(fetch_statement(spec.statement or "", spec.parameters))
         missing = [name for name in binding.columns if name not in names]
@@ -298,11 +306,12 @@ class AsyncQuery(Generic[M]):
         positions = [names.index(name) for name in binding.columns]
         ordered = [tuple(row[at] for at in positions) for row in rows]
         session._note(mapper.name, Execute(spec.statement or "", spec.parameters), rows)
-        unit = session.unit
-        found = binding.hydrate(ordered, unit, unit.map_of(mapper), mapper.peers_matter)
-        if spec.includes:
-            await session._load_includes(found, mapper, spec.includes)
-        return [one for one in found if isinstance(one, mapper.model)]
+        found = objects_of(session.unit, binding, mapper, ordered)
+        found = [one for one in found if isinstance(one, mapper.model)]
+        end = None if spec.limit is None else spec.offset + spec.limit
+        found = found[spec.offset : end]
+        await session._include(found, mapper, spec.includes)
+        return found
 
     async def _count(self) -> int:
         session, spec = self._session, self._spec
@@ -316,22 +325,8 @@ class AsyncQuery(Generic[M]):
             where = others if where is None else And((where, others))
         select = Select(spec.mapper.root.table, (), where, count=True)
         rows, _ = await session._read(fetch(select, ()))
-        for objects, mapper, field in unloaded_steps(session.unit, spec, overlay.members):
-            await session._load_includes(objects, mapper, (Include(field),))
-        total = int(rows[0][0]) + len(overlay.matching())
-        left = max(total - spec.offset, 0)
+        await self._load_steps(all_paths(spec), overlay.members)
+        stored: Any = rows[0][0]
+        total = int(stored) + len(overlay.matching())
+        left: int = max(total - spec.offset, 0)
         return left if spec.limit is None else min(left, spec.limit)
-
-
-def _first_column(path: Path) -> str:
-    return path.steps[0].columns[0] if path.steps else path.column
-
-
-def _with_include(includes: tuple[Include, ...], chain: tuple[Any, ...]) -> tuple[Include, ...]:
-    """Add a chain of fields to a tree of includes."""
-    field, rest = chain[0], chain[1:]
-    for index, one in enumerate(includes):
-        if one.field is field:
-            inner = _with_include(one.inner, rest) if rest else one.inner
-            return (*includes[:index], Include(field, inner), *includes[index + 1 :])
-    return (*includes, Include(field, _with_include((), rest) if rest else ()))

@@ -15,9 +15,9 @@ __all__ = ["AsyncScope"]
 
 
 class AsyncScope:
-    """An open scope. It ends once: by :meth:`commit`, :meth:`confirm` or :meth:`cancel`.
+    """An open scope.
 
-    Or by the end of its block.
+    It ends once: by :meth:`commit`, :meth:`confirm` or :meth:`cancel`, or by the end of its block.
     """
 
     def __init__(self, session: AsyncSession, scope: scopes.Scope, ends_with: str) -> None:

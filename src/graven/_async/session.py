@@ -7,18 +7,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from graven._async import colour
+from graven._async.membership import AsyncMembership
 from graven._async.query import AsyncQuery
-from graven._async.scope import AsyncScope
-from graven._async.transacting import AsyncTransacting
-from graven._common import views
-from graven._common.current import current_session
+from graven._common.current import enter_session, leave_session, name_of
 from graven._common.explaining import explain_plan
-from graven._common.pausing import pausing_collector
+from graven._common.including import with_includes
 from graven.core.query import Include, QuerySpec
 from graven.core.unit import UnitOfWork
 from graven.errors import NotFoundError, ScopeError, SessionError
 from graven.flows.load import fetch_one_key
-from graven.models.model import Model, hooks, mapper_of
+from graven.models.model import Model, mapper_of
 
 if TYPE_CHECKING:
     from graven._async.database import AsyncDatabase
@@ -29,7 +27,7 @@ __all__ = ["AsyncSession"]
 M = TypeVar("M", bound=Model)
 
 
-class AsyncSession(AsyncTransacting):
+class AsyncSession(AsyncMembership):
     """A unit of work over one database.
 
     Objects loaded through a session, or added to it, are tracked: :meth:`commit` writes what has
@@ -47,14 +45,17 @@ class AsyncSession(AsyncTransacting):
         self._tokens: list[Any] = []
         unit.loader = colour.loader_for(self)
 
+    @property
+    def autoadd(self) -> bool:
+        """Whether objects made in the session's block become part of it by themselves."""
+        return self._autoadd
+
     # -- the block ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> AsyncSession:
         """Make the session the current one of the task."""
         self._check_open("enter the session")
-        self._tokens.append(current_session.set(self))
-        if self._autoadd:
-            hooks.autoadd += 1
+        self._tokens.append(enter_session(self))
         return self
 
     async def __aexit__(
@@ -63,202 +64,57 @@ class AsyncSession(AsyncTransacting):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Commit, or roll back after an exception, and end the session."""
-        if self._autoadd:
-            hooks.autoadd -= 1
-        current_session.reset(self._tokens.pop())
-        if kind is None and colour.is_locked_elsewhere(self._lock):
-            raise self._left_under_way()
+        """Commit, or roll back after an exception, and end the session.
+
+        :raises ScopeError: if a scope is still open.
+        :raises SessionError: if a call of another task is under way.
+        """
+        leave_session(self, self._tokens.pop())
+        if not self._unit.is_open:
+            return
         try:
             if kind is None:
-                if self._unit.heads:
-                    raise ScopeError(
-                        "cannot leave the session: a scope that was begun in it is still open, so "
-                        "it is not known what becomes of its "
-                        "changes. End it with commit, confirm or cancel, or use `with "
-                        "session.begin()`.",
-                        scope=next(iter(self._unit.heads.values())),
-                    )
+                self._refuse_work_under_way()
                 await self.commit()
-            else:
-                await self._roll_back_transaction()
         finally:
             await self.close()
 
-    def _left_under_way(self) -> SessionError:
-        return SessionError(
-            "cannot leave the session: a call of another task on it is still under way. Wait for "
-            "that task before the "
-            "block ends, or give each task a session of its own.",
-            session=self,
-        )
+    def _refuse_work_under_way(self) -> None:
+        if colour.is_locked_elsewhere(self._lock):
+            raise SessionError(
+                f"cannot leave the session: another task's call to {self._doing} is still under "
+                "way. The session has ended and nothing more was committed. Wait for that task "
+                "before the block ends, or give each task a session of its own.",
+                session=self,
+            )
+        if self._unit.heads:
+            owner, scope = next(iter(self._unit.heads.items()))
+            raise ScopeError(
+                f"cannot leave the session: a scope that {name_of(owner)} began in it is still open, so "
+                "it is not known what becomes of its changes. The session has ended and nothing "
+                "more was committed. End a scope with commit, confirm or cancel, or use `with "
+                "session.begin()`.",
+                scope=scope,
+            )
 
     async def close(self) -> None:
-        """End the session without writing. Its objects stay readable.
+        """End the session without writing, once the call that is under way has ended.
 
-        And edits made to them stay known.
+        Its objects stay readable, and edits made to them stay known.
         """
         if self._unit.is_open:
-            await self._roll_back_transaction()
             self._unit.is_open = False
             self._unit.loader = None
             self._entries = self._unit.entries = {}
+            async with self._lock:
+                await self._roll_back_transaction()
 
-    # -- objects -----------------------------------------------------------------------------------
-
-    def add(self, *objects: Any, draft: bool = False) -> None:
-        """Make objects part of the session, and what they refer to.
-
-        New ones are inserted at the next commit.
-
-        An object of a session that has ended is taken over, with the edits made to it and the
-        version they were made on. An object that was deleted is taken back. A *draft* is not
-        inserted until it is changed or added again.
-
-        :raises DuplicateRecordError: if the session has another object with that key.
-        :raises SessionError: if an object belongs to another session that is open.
-        """
-        self._check_open("add objects")
-        for instance in objects:
-            if not isinstance(instance, Model):
-                self._check_model(instance, "add")
-        with pausing_collector(len(objects)):
-            self._unit.add_all(objects, draft)
-
-    def delete(self, *objects: Any) -> None:
-        """Delete objects at the next commit; one that was never written is taken out instead.
-
-        :raises StateChangeError: if an object is not part of the session.
-        """
-        self._check_open("delete objects")
-        for instance in objects:
-            if not isinstance(instance, Model):
-                self._check_model(instance, "delete")
-        with pausing_collector(len(objects)):
-            self._unit.delete_all(objects)
-
-    def expunge(self, *objects: Any) -> None:
-        """Take objects out of the session, with their changes; nothing is written for them."""
-        self._check_open("expunge objects")
-        for instance in objects:
-            self._unit.expunge(instance)
-
-    def clear(self) -> None:
-        """Forget every object, change and scope of the session; nothing is written."""
-        self._check_open("clear the session")
-        self._unit.clear()
-        self._entries = self._unit.entries
-        self._forget_reads()
-
-    def has_key(self, model: type[Any], key: Any) -> bool:
-        """Say whether the session has the object of *model* with that key.
-
-        Without asking the store.
-        """
-        self._check_open("look for a key")
-        mapper = mapper_of(model)
-        return isinstance(self._unit.find(mapper, key), model)
-
-    def import_instance(self, instance: M) -> M:
-        """Bring in an object of another session, and return the one to be used from now on.
-
-        That is the one that this session has already if it has one with that key; otherwise the
-        object itself: a stored one is taken over with its changes, also out of a session that is
-        open, and a new one becomes new here. No I/O is done.
-        """
-        self._check_open("import an object")
-        self._check_model(instance, "import")
-        mapper = mapper_of(type(instance))
-        origin = instance._origin
-        if origin is not None and origin.unit is not self._unit:
-            key = mapper.key_of(instance)
-            mine = self._unit.find(mapper, key) if key is not None else None
-            if mine is not None:
-                return mine  # type: ignore[no-any-return]
-            if origin.unit.is_open:
-                origin.unit.hand_over(instance)
-        self._unit.add(instance)
-        return instance
-
-    def guard(self, *objects: Any) -> None:
-        """Let the next commit check that these objects are still as they were read.
-
-        Though it may not write them. A new object needs no guard: there is nothing to compare.
-
-        :raises SessionError: if an object is not part of this session.
-        """
-        self._check_open("guard objects")
-        for instance in objects:
-            self._check_model(instance, "guard")
-            if self._unit.state(instance) is None:
-                raise SessionError(
-                    f"cannot guard {instance!r:.200}: it is not part of this session, so it is "
-                    "not known at which version it was read. Load it with this session, or bring "
-                    "it in with session.add first.",
-                    session=self,
-                )
-        self._guarded.update(dict.fromkeys(objects))
-
-    @property
-    def new(self) -> views.New:
-        """The objects that are new in the innermost scope; a live view."""
-        return views.New(self._unit)
-
-    @property
-    def dirty(self) -> views.Dirty:
-        """The objects that were changed in the innermost scope; a live view."""
-        return views.Dirty(self._unit)
-
-    @property
-    def deleted(self) -> views.Deleted:
-        """The objects that were deleted in the innermost scope; a live view."""
-        return views.Deleted(self._unit)
-
-    def state(self, instance: Any) -> str | None:
-        """Return the state of an object in this session.
-
-        One of the names in :data:`graven.core.lifecycle.STATES`.
-        """
-        return self._unit.state(instance)
-
-    # -- scopes ------------------------------------------------------------------------------------
-
-    def begin(self) -> AsyncScope:
-        """Open a scope inside the innermost one of this task.
-
-        ``async with session.begin():`` commits it on success and cancels it on an exception.
-        """
-        self._check_open("begin a scope")
-        return AsyncScope(self, self._unit.begin(), ends_with="commit")
-
-    def atomic(self) -> AsyncScope:
-        """Open a scope whose block folds its changes into the scope around it.
-
-        Or takes them back on an exception.
-        """
-        self._check_open("begin a scope")
-        return AsyncScope(self, self._unit.begin(), ends_with="confirm")
-
-    def confirm(self) -> None:
-        """End the innermost scope and fold its changes into the one around it.
-
-        Nothing is written.
-        """
-        self._check_open("confirm a scope")
-        self._unit.confirm(self._unit.scope())
-
-    def cancel(self) -> None:
-        """End the innermost scope and take its changes back in memory: values.
-
-        Presence and states.
-        """
-        self._check_open("cancel a scope")
-        self._unit.cancel(self._unit.scope())
+    # -- committing --------------------------------------------------------------------------------
 
     async def commit(self, *objects: Any) -> None:
         """Write what changed in the innermost scope, in one transaction.
 
-        And end the scope unless it is the outermost.
+        The scope ends, unless it is the outermost.
 
         With *objects*, write only these and what they need: pending objects that they refer to,
         and their children. The scope stays open then. On any error nothing is written and memory
@@ -278,7 +134,11 @@ class AsyncSession(AsyncTransacting):
     async def commit_scope(self, scope: scopes.Scope, only: Sequence[Any] | None = None) -> None:
         """Write the changes of *scope* and end it; see :meth:`commit`."""
         async with self._lock:
+            self._take_turn("commit")
             self._unit.check_end(scope)
+            if self._unit.flushed and (only is not None or scope.parent is not None):
+                await self._unflush(scope)
+            self.last_commit = "rolled back"
             followed = await self._cascade(scope)
             try:
                 await self._commit(scope, only)
@@ -287,28 +147,25 @@ class AsyncSession(AsyncTransacting):
                     self._take_back(followed)
                 raise
             if only is None:
-                self._unit.close_scope(scope)
+                self._unit.finish(scope)
 
     async def rollback(self) -> None:
-        """Take back everything that was not committed, in all scopes.
-
-        In memory and in the store.
-        """
+        """Take back what was not committed, in all scopes, in memory and in the store."""
         self._check_open("roll back")
         async with self._lock:
+            self._take_turn("roll back")
             await self._roll_back_transaction()
             self._unit.cancel_all()
 
     async def flush(self) -> None:
-        """Write what is pending into a transaction that stays open until the session commits or.
-
-        Rolls back.
+        """Write what is pending into a transaction that stays open until a commit or rollback.
 
         Everything stays pending for graven: a later cancel of what was flushed is compensated at
         the next flush or commit.
         """
         self._check_open("flush")
         async with self._lock:
+            self._take_turn("flush")
             await self._flush()
 
     def plan(self) -> list[Any]:
@@ -366,9 +223,9 @@ class AsyncSession(AsyncTransacting):
         return AsyncQuery(self, QuerySpec(mapper_of(model)))
 
     async def refresh(self, *objects: Any, keep_changes: bool = False) -> None:
-        """Read objects anew. Own changes are dropped, or, with *keep_changes*.
+        """Read objects anew.
 
-        Kept on top of what was read.
+        Own changes are dropped, or, with *keep_changes*, kept on top of what was read.
 
         From then on the version just read is the one that a commit checks.
 
@@ -376,6 +233,7 @@ class AsyncSession(AsyncTransacting):
         """
         self._check_open("refresh objects")
         async with self._lock:
+            self._take_turn("refresh objects")
             for instance in objects:
                 self._check_model(instance, "refresh")
                 await self._refresh(instance, keep_changes)
@@ -386,18 +244,21 @@ class AsyncSession(AsyncTransacting):
         ``await session.load(book, Book.author)``.
         """
         self._check_open("load fields")
+        self._check_model(instance, "load fields of")
         async with self._lock:
+            self._take_turn("load fields")
             mapper = mapper_of(type(instance))
-            for expression in fields:
-                await self._load_includes([instance], mapper, (Include(expression._field),))
+            await self._include([instance], mapper, with_includes(mapper, (), fields, "load"))
 
     async def execute(self, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-        """Execute a statement in the store's own language on the session's connection.
+        """Execute a statement in the store's own language; return its rows as they come.
 
-        Return its rows as they come.
+        It runs on the connection that the session keeps, if it keeps one, and otherwise on any.
         """
         self._check_open("execute a statement")
         async with self._lock:
+            self._take_turn("execute a statement")
+            self._has_statements = self._has_flushed
             rows, _ = await self._run_statement(statement, parameters)
             return rows
 
@@ -407,6 +268,7 @@ class AsyncSession(AsyncTransacting):
         Return its value for *instance*.
         """
         async with self._lock:
+            self._take_turn("load a field")
             peers = self._peers_of(instance, mapper, field)
             await self._load_includes(peers, mapper, (Include(field),))
             return field.loaded(instance)
@@ -416,6 +278,7 @@ class AsyncSession(AsyncTransacting):
         mapper = mapper_of(model)
         key_row = self._key_tuple(mapper, key)
         async with self._lock:
+            self._take_turn("get an object")
             found = self._unit.find(mapper, key)
             if found is None:
                 if self._is_deleted(mapper, key):

@@ -12,7 +12,8 @@ from graven._common.errors import name_culprit
 from graven._common.pausing import pausing_collector
 from graven.core.collect import collect
 from graven.core.conflicts import LostRace, concurrent_update, conflict_of
-from graven.core.planner import Plan, make_plan
+from graven.core.plan import Plan
+from graven.core.planner import make_plan
 from graven.core.reconcile import (
     drop_flush,
     fail,
@@ -22,7 +23,7 @@ from graven.core.reconcile import (
     seal,
     succeed,
 )
-from graven.errors import GravenError
+from graven.errors import GravenError, ScopeError
 from graven.flows.commit import (
     Checks,
     ReadKeys,
@@ -46,6 +47,8 @@ __all__ = ["AsyncTransacting"]
 
 Settle = Callable[[Any, BaseException | None], None]
 
+NO_CHECKS = Checks()
+
 
 class AsyncTransacting(AsyncLoading):
     """Commits, flushes and rollbacks."""
@@ -55,6 +58,7 @@ class AsyncTransacting(AsyncLoading):
         super().__init__(db, unit, isolation)
         self._guarded: dict[Any, None] = {}
         self._flushed_into: AsyncTransaction | None = None
+        self._has_statements = False
         self.last_commit: str | None = None
         """What became of the last commit, however its call ended: ``"committed"`` or
         ``"rolled back"``; ``None`` before the first."""
@@ -68,7 +72,6 @@ class AsyncTransacting(AsyncLoading):
         return plan
 
     async def _commit(self, scope: Scope, only: Sequence[Any] | None) -> None:
-        self.last_commit = "rolled back"
         with pausing_collector(self._unit.size):
             plan = self._make_plan(scope, only)
             seal(self._unit, plan)
@@ -146,6 +149,8 @@ class AsyncTransacting(AsyncLoading):
         What was read before a flush was checked by it, and nobody else could write since.
         """
         unit = self._unit
+        if self._isolation != "serializable" and not self._guarded:
+            return NO_CHECKS
         expected: dict[Any, dict[Any, int]] = {}
         is_serializable = self._isolation == "serializable" and writes and not self._has_flushed
         if is_serializable:
@@ -239,6 +244,17 @@ class AsyncTransacting(AsyncLoading):
                 known.bits |= entry.bits
         return list(entries.values())
 
+    async def _unflush(self, scope: Scope) -> None:
+        """Undo a flush, so that a part of what it has written can be committed without the rest."""
+        if self._has_statements or not self._has_flushed:
+            raise ScopeError(
+                "cannot commit only a part of what is pending: all of it was flushed, and "
+                "statements of your own were sent in the same transaction since, so the rest "
+                "cannot be taken out of it. Commit the outermost scope, or roll back.",
+                scope=scope,
+            )
+        await self._roll_back_transaction()
+
     async def _roll_back_transaction(self) -> None:
         """Undo what was flushed, and end the transaction that was read in."""
         transaction, self._flushed_into = self._flushed_into, None
@@ -251,6 +267,6 @@ class AsyncTransacting(AsyncLoading):
     async def _unpin(self) -> None:
         """Give a kept connection back; a transaction still open on it is undone."""
         connection, self._pinned = self._pinned, None
-        self._has_flushed = False
+        self._has_flushed = self._has_statements = False
         if connection is not None:
             self._db.pool.release(connection)

@@ -1,7 +1,4 @@
-"""``AsyncTransaction``: the transaction of the store.
-
-Around session commits and statements of your own.
-"""
+"""``AsyncTransaction``: the store's transaction around commits and statements of your own."""
 
 from __future__ import annotations
 
@@ -100,10 +97,7 @@ class AsyncTransaction:
         self._undos.clear()
 
     async def rollback(self) -> None:
-        """Undo everything that was done in the transaction.
-
-        In the store and in the sessions that took part.
-        """
+        """Undo all that was done in it, in the store and in the sessions that took part."""
         if not self._is_active:
             return
         self._is_active = False

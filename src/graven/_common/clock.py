@@ -14,8 +14,8 @@ def dice() -> float:
 
 
 def first_version() -> int:
-    """Return a random version for new records whose keys can come back.
+    """Return a random first version for new records whose keys can come back.
 
-    So that none passes for an older one.
+    So none of them passes for an older one.
     """
     return int.from_bytes(urandom(4), "big") % (2**30 - 2) + 2

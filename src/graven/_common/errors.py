@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graven.core.planner import Plan
+from graven.core.plan import Plan
 from graven.errors import DataError, GravenError, IntegrityError
 from graven.models.checks import refuse, unstorable
 
@@ -12,10 +12,7 @@ __all__ = ["name_culprit"]
 
 
 def name_culprit(error: GravenError, plan: Plan) -> GravenError:
-    """Return the error with the model and key of the object it is about.
-
-    As far as that can be told.
-    """
+    """Return the error with the model and key of the object it is about, if that can be told."""
     if isinstance(error, DataError) and error.model is None:
         return _unstorable(plan) or error
     if isinstance(error, IntegrityError) and error.model is None:

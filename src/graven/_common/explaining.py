@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graven.core.planner import Entry, Plan, guard_columns
+from graven.core.plan import Entry, Plan
+from graven.core.planner import guard_columns
 from graven.ops.requests import Delete, Insert, Sweep, Update
 
 __all__ = ["explain_plan"]

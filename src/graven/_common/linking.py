@@ -20,7 +20,7 @@ def loads_for(
 ) -> list[Load]:
     """Return how the rows of *includes* are found.
 
-    From fetched rows of *mapper* or from the seeds of its objects.
+    They are looked up from fetched rows of *mapper*, or from the seeds of its objects.
     """
     columns = bindings(mapper.root).columns
     loads = []

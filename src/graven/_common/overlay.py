@@ -58,16 +58,19 @@ class Overlay:
         where = self._spec.where()
         return [one for one in self.members if where is None or holds(where, one, self._read)]
 
-    def merge(self, found: Sequence[Any], marks: Sequence[Any] | None) -> list[Any]:
-        """Join the store's answer with the pending objects, in order, and cut it to size."""
+    def merge(self, found: Sequence[Any], doubted: Sequence[Any]) -> list[Any]:
+        """Join the store's answer with the pending objects, in order, and cut it to size.
+
+        What was *found* and is *doubted* is judged again.
+        """
         where = self._spec.where()
-        kept = []
-        for index, one in enumerate(found):
-            if one in self.pending:
-                continue
-            is_doubtful = marks is not None and marks[index]
-            if not is_doubtful or where is None or holds(where, one, self._read):
-                kept.append(one)
+        doubtful = set(doubted) if where is not None else set()
+        kept = [
+            one
+            for one in found
+            if one not in self.pending
+            and (one not in doubtful or where is None or holds(where, one, self._read))
+        ]
         answer = [*kept, *self.matching()]
         answer.sort(key=sort_key(self._spec.full_order(), self._read))
         end = None if self._spec.limit is None else self._spec.offset + self._spec.limit
@@ -142,8 +145,9 @@ def unloaded_steps(
         groups: dict[Any, tuple[list[Any], Any]] = {}
         for one in objects:
             field = step_field(one, chain[-1])
-            if field is not None and field.loaded(one) is ABSENT and field.key_in(one) is not None:
-                if follow(one, chain[-1], unit) is None:
-                    groups.setdefault(unit.mapper(one), ([], field))[0].append(one)
+            if field is None or field.loaded(one) is not ABSENT or field.key_in(one) is None:
+                continue
+            if follow(one, chain[-1], unit) is None:
+                groups.setdefault(unit.mapper(one), ([], field))[0].append(one)
         for mapper, (members, field) in groups.items():
             yield members, mapper, field

@@ -69,9 +69,13 @@ class Attempt:
 
 
 class Attempts:
-    """The tries of one piece of work: ``for attempt in db.attempts().
+    """The tries of one piece of work.
 
-    Async with attempt as session: …``.
+    ::
+
+        for attempt in db.attempts():
+            with attempt as session:
+                ...
 
     Each try has a fresh session. The loop ends with the first one that commits. When the limit of
     tries or the deadline is reached, the last error is raised, with the number of tries in its

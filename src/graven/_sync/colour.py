@@ -1,18 +1,30 @@
-"""What differs between the colours, here for blocking code; the async twin is ``graven._async.colour``."""
+"""What differs between the colours, here for blocking code.
+
+The async twin is ``graven._async.colour``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from threading import RLock as Lock
-from threading import get_ident as current_owner
+from threading import current_thread
 from time import sleep
 from typing import Any
+from weakref import ref
 
 from graven.drivers.sqlite import SQLitePool
 
 __all__ = ["Lock", "Pool", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
 
 Pool = SQLitePool
+
+
+def current_owner() -> Hashable:
+    """Return what stands for the calling thread.
+
+    It is no id, which the next thread could have too, and it does not keep the thread alive.
+    """
+    return ref(current_thread())
 
 
 def loader_for(session: Any) -> Callable[[Any, Any, Any], Any]:

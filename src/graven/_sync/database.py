@@ -30,9 +30,10 @@ P = ParamSpec("P")
 
 
 class Database:
-    """A store, by its URL: ``sqlite:///bank.db``.
+    """A store, by its URL.
 
-    ``sqlite:////var/lib/bank.db`` or ``sqlite://`` for one in memory.
+    ``sqlite:///bank.db`` and ``sqlite:////var/lib/bank.db`` are files, ``sqlite://`` is a database
+    in memory.
 
     Nothing is opened before the first call. One database may be shared by any number of tasks;
     each call takes a connection of the pool and gives it back after it.
@@ -90,9 +91,7 @@ class Database:
     # -- work --------------------------------------------------------------------------------------
 
     def create(self, *models: type[Any]) -> None:
-        """Make the tables and indexes of *models*, and of the models they refer to.
-
-        That are missing.
+        """Make the missing tables and indexes of *models*, and of the models they refer to.
 
         A table that is there is completed with new columns that may be null, new indexes and
         renamed columns, and otherwise has to fit. All of it is done, or none.
@@ -124,9 +123,13 @@ class Database:
         backoff: Backoff | None = None,
         isolation: str = "serializable",
     ) -> Attempts:
-        """Try the same work until it commits: ``for attempt in db.attempts().
+        """Try the same work until it commits.
 
-        Async with attempt as session: …``.
+        ::
+
+            for attempt in db.attempts():
+                with attempt as session:
+                    ...
 
         There are *limit* tries at most, none begins later than *deadline_s* seconds from now, and
         between them is waited as *backoff* says. Each try has fresh data and fresh memory.
@@ -139,9 +142,9 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call *function* with a session and the arguments.
+        """Call *function* with a session and the arguments until its work commits.
 
-        Again and again until its work commits; return its result.
+        Return its result.
 
         :raises TransientError: if it did not commit in 20 tries, the last error.
         """
@@ -167,9 +170,9 @@ class Database:
     def on_statement(
         self, callback: Callable[..., object] | None, parameters: bool = False
     ) -> None:
-        """Report every statement: *callback* is called with its text, the number of rows.
+        """Report every statement to *callback*.
 
-        The seconds it took, and its parameters.
+        It is called with the text, the number of rows, the seconds it took, and the parameters.
 
         Parameters are reported as ``None`` unless asked for. ``None`` as *callback* ends it.
         """

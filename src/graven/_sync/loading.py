@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graven._common.arriving import objects_of
-from graven._common.linking import link, loads_for, seeds_for
+from graven._common.linking import having, link, loads_for, seeds_for
 from graven._sync import colour
-from graven.core.lifecycle import DELETED
+from graven.core.following import cascade, followers
 from graven.core.query import Include
 from graven.core.unit import UnitOfWork
-from graven.errors import NotFoundError, SessionError, UsageError
+from graven.core.values import ABSENT
+from graven.errors import DataError, NotFoundError, SessionError, UsageError
 from graven.flows.commit import Question
 from graven.flows.load import fetch_by_keys, fetch_statement, include, lists_read
 from graven.flows.transaction import begin_first
-from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, refuse, unstorable
+from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, unstorable
 from graven.models.model import Model, mapper_of
 from graven.ops.requests import Flow
 
@@ -41,6 +42,7 @@ class Loading:
         self._lock = colour.Lock()
         self._pinned: Any = None
         self._has_flushed = False
+        self._doing = ""
         self._queries: list[Any] = []
 
     @property
@@ -56,6 +58,11 @@ class Loading:
                 "objects in with session.add.",
                 session=self,
             )
+
+    def _take_turn(self, attempted: str) -> None:
+        """Begin a call that holds the lock; the session may have ended while it was waited for."""
+        self._check_open(attempted)
+        self._doing = attempted
 
     @staticmethod
     def _check_model(instance: Any, attempted: str) -> None:
@@ -79,7 +86,7 @@ class Loading:
             return self._pinned.run(flow, settle)  # type: ignore[no-any-return]
         transaction = self._db.current_transaction()
         if transaction is not None:
-            return transaction.run(flow, settle)  # type: ignore[no-any-return]
+            return transaction.run(flow, settle)
         connection = self._acquire(settle)
         try:
             return connection.run(flow, settle)  # type: ignore[no-any-return]
@@ -157,13 +164,13 @@ class Loading:
         parts = key if len(mapper.key_fields) > 1 else (key,)
         if not isinstance(parts, tuple) or len(parts) != len(mapper.key_fields):
             expected = f"a tuple of {', '.join(mapper.key_fields)}"
-            raise refuse(mapper.name, key, "key", key, expected)
+            raise _no_key(mapper, key, expected)
         for name, part in zip(mapper.key_fields, parts, strict=True):
             python, kind = mapper.field(name).type.python, mapper.field(name).type.kind
             if not fits(part, python):
-                raise refuse(mapper.name, key, name, part, python.__name__)
+                raise _no_key(mapper, key, python.__name__)
             if why := unstorable(kind, part):
-                raise refuse(mapper.name, key, name, part, python.__name__, why)
+                raise _no_key(mapper, key, python.__name__, why)
         return parts
 
     def _is_deleted(self, mapper: Any, key: Any) -> bool:
@@ -184,46 +191,59 @@ class Loading:
             self._note_lists(seeds, load, loaded)
             link(self._unit, self._db.binding, objects, mapper, (one,), loaded)
 
-    def _cascade(self, scope: Scope) -> None:
-        """Find what refers to the deleted objects, and delete it or let go of them.
+    def _include(self, instances: Sequence[Any], mapper: Any, includes: Sequence[Include]) -> None:
+        """Load what *includes* name and is not loaded yet, whatever was changed meanwhile."""
+        for one in includes:
+            objects = having(instances, one.field)
+            lacking = [each for each in objects if one.field.loaded(each) is ABSENT]
+            if lacking:
+                self._load_includes(lacking, mapper, (Include(one.field),))
+            if one.inner:
+                self._include(_referred(objects, one.field), one.field.target, one.inner)
 
-        As it declares.
+    # -- cascades ----------------------------------------------------------------------------------
+
+    def _cascade(self, scope: Scope | None = None) -> list[Callable[[], None]]:
+        """Find what refers to the deleted objects of *scope*, or of all scopes.
+
+        And delete it or let go of them, as it declares. Returns what takes that back.
         """
+        unit = self._unit
         done: set[int] = set()
-        while True:
-            groups: dict[Any, list[Any]] = {}
-            for record in self._unit.deleted_in(scope):
-                if record.mapper.root.referrers and id(record) not in done:
-                    done.add(id(record))
-                    groups.setdefault(record.mapper.root, []).append(record)
-            if not groups:
-                return
-            for root, found in groups.items():
-                for child, field in _followers(root):
-                    self._cascade_field(child, field, found)
+        undo: list[Callable[[], None]] = []
+        try:
+            while True:
+                groups: dict[Any, list[Any]] = {}
+                for record in unit.deleted() if scope is None else unit.deleted_in(scope):
+                    if record.mapper.root.referrers and id(record) not in done:
+                        done.add(id(record))
+                        groups.setdefault(record.mapper.root, []).append(record)
+                if not groups:
+                    return undo
+                for root, found in groups.items():
+                    for child, field in followers(root):
+                        undo += self._cascade_field(child, field, found)
+        except BaseException:
+            self._take_back(undo)
+            raise
 
-    def _cascade_field(self, child: Any, field: Any, records: Sequence[Any]) -> None:
+    def _cascade_field(
+        self, child: Any, field: Any, records: Sequence[Any]
+    ) -> list[Callable[[], None]]:
         if not self._db.has_table(child.table.name):
-            return
+            return []
         keys = [self._key_tuple(record.mapper, record.key) for record in records]
         binding = self._db.binding(child.root)
         flow = fetch_by_keys(child.table, binding.columns, field.columns, keys, ())
         rows, _ = self._read(flow)
-        unit = self._unit
-        found = objects_of(unit, binding, child, rows, peers=False)
-        pending = [one.instance for one in unit.pending() if one.mapper.root is child.root]
-        gone = {record.key for record in records}
-        for one in {id(each): each for each in (*found, *pending)}.values():
-            held = next(
-                (each for each in unit.mapper(one).references if each.columns == field.columns),
-                None,
-            )
-            if held is None or held.key_in(one) not in gone or unit.state(one) in (None, DELETED):
-                continue
-            if field.said.on_delete == "set_null":
-                setattr(one, held.name, None)
-            else:
-                unit.delete(one)
+        found = objects_of(self._unit, binding, child, rows, peers=False)
+        return cascade(self._unit, child, field, records, found)
+
+    @staticmethod
+    def _take_back(undo: list[Callable[[], None]]) -> None:
+        """Take back what a cascade did."""
+        for step in reversed(undo):
+            step()
 
     # -- refreshing --------------------------------------------------------------------------------
 
@@ -231,7 +251,7 @@ class Loading:
         unit = self._unit
         mapper = mapper_of(type(instance))
         origin = instance._origin
-        if origin is None or origin.unit is not unit:
+        if origin is None or origin.unit not in (unit, unit.grave):
             raise SessionError(
                 f"cannot refresh {instance!r:.200}: it is not part of this session. Load it with "
                 "this session, or bring it in "
@@ -253,13 +273,28 @@ class Loading:
                 key=key,
             )
         image, version = binding.image(rows[0])
+        if origin.unit is unit.grave and not keep_changes:
+            unit.add(instance)
         unit.renew(instance, image, version, keep_changes)
 
 
-def _followers(root: Any) -> list[tuple[Any, Any]]:
-    """Return the references to objects of a table that follow their deletion, each column once."""
-    found: dict[Any, tuple[Any, Any]] = {}
-    for child, field in root.referrers:
-        if field.is_owner or field.said.on_delete != "refuse":
-            found.setdefault((child.root, field.columns), (child, field))
-    return list(found.values())
+def _referred(objects: Sequence[Any], field: Any) -> list[Any]:
+    """Return the objects that *field* of *objects* refers to, each once."""
+    found: dict[Any, None] = {}
+    for one in objects:
+        value = field.loaded(one)
+        found.update(dict.fromkeys(value if isinstance(value, list) else (value,)))
+    return [one for one in found if getattr(one, "_origin", None) is not None]
+
+
+def _no_key(mapper: Any, key: Any, expected: str, why: str = "") -> DataError:
+    return DataError(
+        f"cannot look for {mapper.name} {key!r:.100} ({type(key).__name__}): its key is made of "
+        f"{', '.join(mapper.key_fields)}, and expected is {expected}.{' ' + why if why else ''} "
+        "Give a value of the key's type.",
+        model=mapper.name,
+        key=key,
+        field=mapper.key_fields[0],
+        value=key,
+        expected=expected,
+    )

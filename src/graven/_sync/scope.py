@@ -17,9 +17,9 @@ __all__ = ["Scope"]
 
 
 class Scope:
-    """An open scope. It ends once: by :meth:`commit`, :meth:`confirm` or :meth:`cancel`.
+    """An open scope.
 
-    Or by the end of its block.
+    It ends once: by :meth:`commit`, :meth:`confirm` or :meth:`cancel`, or by the end of its block.
     """
 
     def __init__(self, session: Session, scope: scopes.Scope, ends_with: str) -> None:

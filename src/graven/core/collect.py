@@ -7,7 +7,7 @@ from typing import Any
 
 from graven.core.lifecycle import CHANGED, DELETED, INITIALIZED, INSERTED
 from graven.core.lists import gather_lists
-from graven.core.planner import Entry, actions_for
+from graven.core.plan import Entry, actions_for
 from graven.core.records import ObjectRecord
 from graven.core.scopes import Scope
 from graven.core.unit import UnitOfWork
@@ -101,10 +101,14 @@ def _entry_in(scope: Scope, record: ObjectRecord, is_whole: bool) -> Entry | Non
         return None
     if is_whole:
         return actions_for(record, record.bits())
+    if scope.parent is None:
+        return actions_for(record, record.bits())
     undo = scope.undo[record]
     if record.state == DELETED and undo.state == DELETED:
         return None
     if record.state is None:
+        return None
+    if record.state == undo.state == INSERTED and not scope.changed_fields(record):
         return None
     if record.state != CHANGED or undo.before is None:
         return actions_for(record, record.bits())

@@ -1,7 +1,4 @@
-"""What is told of a lost race: for every object that lost, the versions, and base.
-
-Mine and theirs of each field.
-"""
+"""What is told of a lost race: for every object, the versions; for every field, three values."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any
 
 from graven.core.lifecycle import CLEAN
 from graven.core.mapper import Binding, Mapper
-from graven.core.planner import Entry
+from graven.core.plan import Entry
 from graven.core.records import ObjectRecord
 from graven.core.tracking import Tracking
 from graven.core.values import same
@@ -20,10 +17,7 @@ __all__ = ["Loser", "LostRace", "concurrent_update", "conflict_of"]
 
 
 class Loser:
-    """One record that is not as expected: the *row* found in its place.
-
-    ``None`` if there is none.
-    """
+    """One record that is not as expected; *row* is what was found in its place, if anything."""
 
     __slots__ = ("entry", "expected", "found", "key", "mapper", "row")
 
@@ -83,15 +77,16 @@ def _record_of(loser: Loser, unit: Tracking) -> ObjectRecord | None:
 
 
 def concurrent_update(conflicts: Sequence[Conflict], reason: str = "") -> ConcurrentUpdate:
-    """Make the error for the *conflicts*."""
+    """Make the error for the *conflicts*, or, where none can be named, for the *reason*."""
     first = conflicts[0] if conflicts else None
-    shown = "; ".join(map(_sentence, conflicts[:3]))
-    more = f"; and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
+    parts = [*map(_sentence, conflicts[:3]), *([reason] if reason else [])]
+    if len(conflicts) > 3:
+        parts.insert(3, f"and {len(conflicts) - 3} more")
+    found = f": {'; '.join(parts)}" if parts else ""
     return ConcurrentUpdate(
-        "cannot commit: what this work was based on has changed meanwhile. "
-        f"{shown}{more}{reason}. Somebody else committed first, and "
-        "nothing of this commit was written. Run the work again on fresh data, as `for attempt in "
-        "db.attempts()` does.",
+        f"cannot commit: what this work was based on has changed meanwhile{found}. Somebody else "
+        "committed first, and nothing of this commit was written. Run the work again on fresh "
+        "data, as `for attempt in db.attempts()` does.",
         conflicts=tuple(conflicts),
         key=first.key if first else None,
         expected=first.expected if first else None,
@@ -101,8 +96,10 @@ def concurrent_update(conflicts: Sequence[Conflict], reason: str = "") -> Concur
 
 def _sentence(conflict: Conflict) -> str:
     found = "it is gone" if not conflict.found else f"found version {conflict.found}"
+    if conflict.expected == 0 and not conflict.found:
+        found = "its key is taken"
     expected = (
-        "it was not there" if conflict.expected == 0 else f"was read at version {conflict.expected}"
+        "was not there" if conflict.expected == 0 else f"was read at version {conflict.expected}"
     )
     fields = ", ".join(
         f"{name}: base {one.base!r:.60} mine {one.mine!r:.60} theirs {one.theirs!r:.60}"

@@ -22,9 +22,9 @@ _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 def holds(condition: Condition, instance: Any, read: Read) -> bool:
-    """Say whether *condition* holds for *instance*; *read* returns the value at a path of it.
+    """Say whether *condition* holds for *instance*.
 
-    In Python form.
+    *read* returns the value at a path of it, in Python form.
 
     Null is a value: it equals itself and nothing else, and an order comparison with it is false.
     """
@@ -86,7 +86,8 @@ class _Descending:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Descending) and bool(self.value == other.value)
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash(self.value)
 
 
 def sort_key(order: Sequence[Order], read: Read) -> Callable[[Any], tuple[Any, ...]]:

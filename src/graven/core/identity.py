@@ -1,6 +1,4 @@
-"""Which object is this row? One object per key and session.
-
-And the version that was first read of every record.
+"""Which object is this row? One object per key and session, and the version first read of each.
 
 Objects are held weakly; what is changed is held by the unit of work. The version first read stays
 known when the object is gone, and so does the fact that a key was not there: an object that was
@@ -17,9 +15,7 @@ __all__ = ["IdentityMap", "Origin"]
 
 
 class Origin:
-    """Where the clean values of an object come from: the unit of work.
-
-    And the version that was read.
+    """Where the clean values of an object come from: the unit of work, and the version read.
 
     Objects of one result and version share one. ``peers`` are weak references to the objects of
     the same result.

@@ -30,13 +30,20 @@ __all__ = [
 
 State = str | None
 
+#: New, and its defaults are still being written.
 INITIALIZING: Final = "initializing"
+#: New, and nobody has written to it yet: a draft.
 INITIALIZED: Final = "initialized"
+#: New, to be inserted.
 INSERTED: Final = "inserted"
+#: In the store, to be updated.
 CHANGED: Final = "changed"
+#: In the store, to be deleted.
 DELETED: Final = "deleted"
+#: As in the store.
 CLEAN: Final = "clean"
 
+#: Every state, in the order of the table's columns.
 STATES: Final[tuple[State, ...]] = (
     None,
     INITIALIZING,
@@ -47,7 +54,9 @@ STATES: Final[tuple[State, ...]] = (
     CLEAN,
 )
 
+#: Stands in the table for ``DuplicateRecordError``.
 DUPLICATE: Final = "!duplicate"
+#: Stands in the table for ``StateChangeError``.
 REFUSED: Final = "!refused"
 
 
@@ -62,6 +71,7 @@ def _table(text: str) -> Mapping[str, Mapping[State, State]]:
     }
 
 
+#: For each call, the state that it leads to from each state.
 TRANSITIONS: Final = _table("""
                None         initializing initialized inserted   changed    deleted  clean
 insert_record  initializing !duplicate   !duplicate  !duplicate !duplicate changed  !duplicate

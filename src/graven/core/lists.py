@@ -29,8 +29,7 @@ def gather_lists(unit: UnitOfWork) -> None:
     for owner, field in lists:
         _take_in(unit, owner, field)
     for owner, field in lists:
-        if field.form == "owned":
-            _let_go(unit, owner, field)
+        _let_go(unit, owner, field)
     show_pending(unit)
     for owner, field in _loaded_lists(unit):
         unit.rosters[owner, field.name] = tuple(field.loaded(owner))
@@ -60,33 +59,33 @@ def _take_in(unit: UnitOfWork, owner: Any, field: Any) -> None:
     if field.raw.__get__(owner) is None and owner._origin.version:
         raise _replaced_unseen(unit, owner, field)
     known = {id(one) for one in _roster(unit, owner, field)}
-    gone = []
     for member in members:
         if not isinstance(member, field.target.model):
             raise field.refuse(owner, member)
-        is_new = id(member) not in known
-        if is_new and member._origin is None and field.form == "owned":
-            setattr(member, field.inverse.name, owner)
-        if is_new:
-            unit.add(member)
-        if _is_deleted(unit, member):
-            gone.append(member)
-        elif field.form == "owned" and not field.belongs(member, owner):
-            if is_new:
+        if id(member) not in known:
+            if field.form == "owned" and member._origin is None:
                 setattr(member, field.inverse.name, owner)
-            else:
-                gone.append(member)
-    if gone:
-        _remove(members, gone)
+            unit.add(member)
+            if field.form == "owned" and not field.belongs(member, owner):
+                setattr(member, field.inverse.name, owner)
 
 
 def _let_go(unit: UnitOfWork, owner: Any, field: Any) -> None:
-    kept = {id(one) for one in field.loaded(owner)}
-    for orphan in _roster(unit, owner, field):
-        origin = orphan._origin
-        if id(orphan) in kept or origin is None or origin.unit is not unit:
+    """Let the list lose what is deleted or belongs elsewhere, and delete what was taken out."""
+    members, is_owned = field.loaded(owner), field.form == "owned"
+    left = [
+        one
+        for one in members
+        if not _is_deleted(unit, one) and (not is_owned or field.belongs(one, owner))
+    ]
+    if len(left) < len(members):
+        members[:] = left
+    kept = {id(one) for one in left}
+    for orphan in _roster(unit, owner, field) if is_owned else ():
+        if id(orphan) in kept:
             continue
-        if field.belongs(orphan, owner):
+        origin = orphan._origin
+        if origin is not None and origin.unit is unit and field.belongs(orphan, owner):
             unit.delete(orphan)
 
 
@@ -128,11 +127,6 @@ def _show(owner: Any, inverse: Any, child: Any, kept: dict[tuple[Any, str], set[
 def _is_deleted(unit: UnitOfWork, member: Any) -> bool:
     record = unit.records.get(member)
     return record is not None and record.state == DELETED
-
-
-def _remove(members: list[Any], gone: Sequence[Any]) -> None:
-    unwanted = {id(one) for one in gone}
-    members[:] = [one for one in members if id(one) not in unwanted]
 
 
 def _replaced_unseen(unit: UnitOfWork, owner: Any, field: Any) -> NotLoadedError:

@@ -1,6 +1,4 @@
-"""How the unit of work sees a model: a table, fields.
-
-And the functions that were generated for the class.
+"""How the unit of work sees a model: a table, fields, and the functions generated for the class.
 
 A mapper is made by :mod:`graven.models`; the unit of work and the planner know models only through
 it.
@@ -103,9 +101,7 @@ class Mapper:
 
 
 class Binding(Protocol):
-    """A mapper joined with a backend's codec.
-
-    The generated functions that make rows of objects and objects of rows.
+    """A mapper joined with a backend's codec: generated functions from objects to rows and back.
 
     *later* is called with a referenced object that has no key yet, and returns what stands for its
     key. A row to be inserted ends with the version given.
@@ -119,10 +115,7 @@ class Binding(Protocol):
     insert_row: Callable[[Any, Callable[[Any], Any], int], tuple[object, ...]]
 
     def update(self, bits: int) -> tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]:
-        """Return the columns of the fields whose bits are set.
-
-        And the function that makes their values of an object.
-        """
+        """Return the columns of the fields whose bits are set, and what makes their values."""
         raise NotImplementedError
 
     def update_row(self, bits: int) -> Callable[..., tuple[object, ...]]:

@@ -11,6 +11,7 @@ from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
 from graven.core.scopes import UNDO_CLEAN, UNDO_NONE
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS, Grave, Tracking, clean_key
+from graven.core.values import ABSENT
 from graven.errors import DuplicateRecordError, SessionError, StateChangeError
 
 __all__ = ["Membership"]
@@ -45,7 +46,7 @@ class Membership(Tracking):
                 stack.extend(reversed(self.strangers(one, mapper)))
 
     def add_all(self, objects: Sequence[Any], draft: bool = False) -> None:
-        """Make many objects part of the unit; see :meth:`add`. New ones of a plain class go the short way."""
+        """Make many objects part of the unit; see :meth:`add`. New ones go a short way if they can."""
         records, undo, fresh = self.records, self.scope().undo, self.fresh
         kind: type[Any] | None = None
         is_plain = False
@@ -53,7 +54,7 @@ class Membership(Tracking):
             if type(instance) is not kind:
                 kind = type(instance)
                 mapper = self.mapper(instance)
-                is_plain = not (mapper.watched or self.is_strict or draft)
+                is_plain = not (mapper.watched or self.is_strict or draft or self.flushed)
                 refers, key_of = bool(mapper.references), mapper.key_of
                 identity = self.map_of(mapper)
                 entries, buried = identity.entries, identity.buried
@@ -133,6 +134,8 @@ class Membership(Tracking):
         SET_ATTRIBUTE(instance, "_origin", self.fresh)
         record = ObjectRecord(mapper, instance, None, None, 0, key)
         self.records[instance] = record
+        if self.flushed:
+            self._take_over_flushed(record)
         self.touch(self.scope(), record)
         record.state = INITIALIZED if draft else INSERTED
         if key is not None:
@@ -141,6 +144,15 @@ class Membership(Tracking):
             self.watched[instance] = None
             self.look(record)
         SET_CLASS(instance, mapper.guard if draft or self.is_strict else mapper.model)
+
+    def _take_over_flushed(self, record: ObjectRecord) -> None:
+        """Let a new record stand in for one with its key that was flushed and then taken out."""
+        for gone in self.flushed:
+            if gone.state is None and gone.key == record.key and record.mapper is gone.mapper:
+                record.stored, gone.stored = gone.stored, None
+                del self.flushed[gone]
+                self.flushed[record] = None
+                return
 
     def _duplicate(self, mapper: Mapper, key: Any, other: Any) -> DuplicateRecordError:
         return DuplicateRecordError(
@@ -194,7 +206,6 @@ class Membership(Tracking):
         :raises StateChangeError: if the object is not of this unit.
         """
         mapper = self.mapper(instance)
-        origin = instance._origin
         self._check_mine(instance, mapper, "delete")
         self.settle_one(instance)
         record = self.records.get(instance)
@@ -260,13 +271,25 @@ class Membership(Tracking):
             SET_ATTRIBUTE(instance, "_origin", shelf.origin(instance._origin.version))
         else:
             self.refuse_sealed("expunge an object", (record,))
+            self.refuse_flushed("expunge an object", record.stored is not None)
             del self.records[instance]
             self.forget(record)
-            self.flushed.pop(record, None)
             self.map_of(mapper).forget(record.key)
             self._let_loose(record, self._shelf())
         self.touched.pop(instance, None)
         self.watched.pop(instance, None)
+
+    def refuse_flushed(self, attempted: str, is_flushed: bool) -> None:
+        """See that nothing is forgotten that the open transaction holds.
+
+        :raises SessionError: if something would be.
+        """
+        if is_flushed:
+            raise SessionError(
+                f"cannot {attempted}: it was flushed, so the open transaction holds changes that "
+                "nobody would know of any more. Commit or roll back first.",
+                session=self,
+            )
 
     def _shelf(self) -> Membership:
         """Return the ended unit that an object belongs to which was taken out."""
@@ -304,10 +327,7 @@ class Membership(Tracking):
         return record.state, record.clean
 
     def adopt(self, instance: Any, mapper: Mapper) -> None:
-        """Take over an object of another unit.
-
-        With the changes made to it and the version they were made on.
-        """
+        """Take over an object of another unit, its changes, and the version they were made on."""
         origin = instance._origin
         unit = origin.unit.unit if type(origin.unit) is Grave else origin.unit
         if unit.is_open:
@@ -342,6 +362,13 @@ class Membership(Tracking):
                 undo.before.update(dict.fromkeys(record.dirty_fields(), ABSENT))
             record.state = CHANGED
             self.look(record)
+
+    def take_from(self, instance: Any) -> None:
+        """Take an object out of the unit that has it, so that it can be adopted here."""
+        unit = instance._origin.unit
+        unit = unit.unit if type(unit) is Grave else unit
+        if unit is not self and unit.is_open and unit.state(instance) is not None:
+            unit.expunge(instance)
 
     def renew(
         self, instance: Any, image: tuple[Any, ...], version: int, keep_changes: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 __all__ = ["in_levels", "in_order"]
@@ -49,8 +49,8 @@ def in_levels(
     """Put nodes on levels, each on a later one than those it needs; return what is postponed too.
 
     A need is ``{label: node}``, and every node has an entry. Where needs run in a circle, the first
-    of them that *may_wait* is postponed. Nodes of a level are in the order given. Takes time in
-    proportion to the needs.
+    of them that *may_wait* is postponed, in all separate circles at once. Nodes of a level are in
+    the order given.
 
     :raises Exception: what *refusal* makes of a circle in which nothing may wait, given as a list
         of nodes and labels.
@@ -58,18 +58,29 @@ def in_levels(
     place = {node: index for index, node in enumerate(needs)}
     left = {node: dict(labels) for node, labels in needs.items()}
     waiting: dict[N, list[tuple[N, L]]] = {}
+    postponed: dict[N, list[L]] = {}
+
+    def postpone(circle: list[tuple[N, L]]) -> None:
+        weakest = next((link for link in circle if may_wait(link[1])), None)
+        if weakest is None:
+            raise refusal(circle)
+        node, label = weakest
+        postponed.setdefault(node, []).append(label)
+        del left[node][label]
+
     for node, labels in needs.items():
         for label, needed in labels.items():
-            waiting.setdefault(needed, []).append((node, label))
+            if needed == node:
+                postpone([(node, label)])
+            else:
+                waiting.setdefault(needed, []).append((node, label))
     levels: list[list[N]] = []
-    postponed: dict[N, list[L]] = {}
     ready = [node for node in left if not left[node]]
     while left:
         while not ready:
-            node, label = _weakest(left, may_wait, refusal)
-            postponed.setdefault(node, []).append(label)
-            del left[node][label]
-            ready = [] if left[node] else [node]
+            for circle in list(_circles(left)):
+                postpone(circle)
+            ready = [node for node in left if not left[node]]
         levels.append(ready)
         ready = sorted(_release(left, ready, waiting), key=place.__getitem__)
     return levels, postponed
@@ -79,7 +90,7 @@ def _release(
     left: dict[N, dict[L, N]], done: Iterable[N], waiting: Mapping[N, Iterable[tuple[N, L]]]
 ) -> list[N]:
     """Take out what is done; return the nodes that need nothing more."""
-    released = []
+    released: list[N] = []
     for one in done:
         del left[one]
         for node, label in waiting.get(one, ()):
@@ -90,19 +101,15 @@ def _release(
     return released
 
 
-def _weakest(
-    left: Mapping[N, Mapping[L, N]],
-    may_wait: Callable[[L], bool],
-    refusal: Callable[[list[tuple[N, L]]], Exception],
-) -> tuple[N, L]:
-    """Find a circle, and in it the first need that may wait."""
-    path: dict[N, L] = {}
-    node = next(iter(left))
-    while node not in path:
-        path[node], node = next(iter(left[node].items()))
-    links = list(path.items())
-    circle = links[list(path).index(node) :]
-    for link in circle:
-        if may_wait(link[1]):
-            return link
-    raise refusal(circle)
+def _circles(left: Mapping[N, Mapping[L, N]]) -> Iterator[list[tuple[N, L]]]:
+    """Yield circles that have no node in common, where every node needs another."""
+    walks: dict[N, int] = {}
+    for walk, start in enumerate(left):
+        path: list[N] = []
+        node = start
+        while node not in walks:
+            walks[node] = walk
+            path.append(node)
+            node = next(iter(left[node].values()))
+        if walks[node] == walk:
+            yield [(one, next(iter(left[one]))) for one in path[path.index(node) :]]

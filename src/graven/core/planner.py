@@ -1,96 +1,22 @@
-"""From pending records to a plan: which statements have to be sent, in which order.
-
-For which objects.
-"""
+"""From what is to be written to a plan: which statements are sent, and in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from graven.core.lifecycle import DELETED, INSERTED
 from graven.core.mapper import Binding, Mapper
 from graven.core.ordering import in_levels, in_order
+from graven.core.plan import Entry, Plan, Step
 from graven.core.records import ObjectRecord
 from graven.core.values import ABSENT
-from graven.errors import MappingError
-from graven.ops.requests import Delete, Insert, Later, Sweep, Update, Write
+from graven.errors import DataError, MappingError
+from graven.ops.requests import Delete, Insert, Sweep, Update
 from graven.ops.schema import Table
 
-__all__ = ["Entry", "Plan", "Step", "make_plan"]
+__all__ = ["guard_columns", "make_plan"]
 
 Bindings = Callable[[Mapper], Binding]
-
-
-class Entry:
-    """What is to be written of one record: an insert, an update of the fields in *bits*, or a delete.
-
-    ``version`` is the one that the store must still have, ``after`` the one it will have. ``image``
-    is the captured image that is written, where later edits have to be told from it; ``made_key``
-    tells that the store makes the key, for the insert numbered ``ordinal``.
-    """
-
-    __slots__ = ("__dict__", "action", "after", "bits", "record", "version")
-    image: tuple[Any, ...] | None = None
-    made_key = False
-    ordinal = -1
-
-    def __init__(self, record: ObjectRecord, action: str, bits: int, version: int) -> None:
-        """Plan *action* for *record*."""
-        self.record, self.action, self.bits, self.version = record, action, bits, version
-        self.after = version + 1
-
-
-class Step:
-    """One write, and the entries its rows come from, in order; a write of links has none."""
-
-    __slots__ = ("entries", "write")
-
-    def __init__(self, write: Write | Sweep, entries: Sequence[Entry]) -> None:
-        """Join the two."""
-        self.write = write
-        self.entries = entries
-
-
-class Plan:
-    """All that one commit writes, as a value that can be printed.
-
-    Compared and tested before it runs.
-    """
-
-    __slots__ = ("entries", "has_later", "ordinals", "steps")
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.steps: list[Step] = []
-        self.entries: list[Entry] = []
-        self.ordinals: dict[Any, int] = {}
-        self.has_later = False
-
-    def later(self, instance: Any) -> Later:
-        """Return what stands for the key that the store will make for *instance*."""
-        self.has_later = True
-        return Later(self.ordinals[instance])
-
-    @property
-    def is_single(self) -> bool:
-        """Whether the plan is one row that nothing but itself can refuse.
-
-        Which needs no transaction around it.
-        """
-        if len(self.steps) != 1:
-            return False
-        write = self.steps[0].write
-        if isinstance(write, Sweep) or len(write.rows) != 1 or len(self.entries) != 1:
-            return False
-        if isinstance(write, Delete):
-            return not self.entries[0].record.mapper.root.referrers
-        referring = {name for reference in write.table.references for name in reference.columns}
-        return referring.isdisjoint(write.columns)
-
-    def writes(self) -> list[Write | Sweep]:
-        """Return the statements, in order."""
-        return [step.write for step in self.steps]
 
 
 def make_plan(
@@ -108,13 +34,24 @@ def make_plan(
     by_action: dict[str, list[Entry]] = {"insert": [], "update": [], "delete": []}
     for entry in plan.entries:
         by_action[entry.action].append(entry)
-    _number(plan, by_action["insert"], draw_version)
-    postponed = _plan_inserts(plan, by_action["insert"], bindings)
-    _plan_updates(plan, by_action["update"], bindings)
-    _plan_patches(plan, postponed, bindings)
-    _plan_links(plan, by_action, bindings)
-    _plan_deletes(plan, by_action["delete"], bindings)
+    inserts, updates, deletes = by_action.values()
+    postponed: dict[Entry, list[Any]] = {}
+    if inserts:
+        _number(plan, inserts, draw_version)
+        postponed = _plan_inserts(plan, inserts, bindings)
+    if updates:
+        _plan_updates(plan, updates, bindings)
+    if postponed:
+        _plan_patches(plan, postponed, bindings)
+    if any(mapper.watched or mapper.root.link_ends for mapper in _mappers(plan)):
+        _plan_links(plan, by_action, bindings)
+    if deletes:
+        _plan_deletes(plan, deletes, bindings)
     return plan
+
+
+def _mappers(plan: Plan) -> set[Mapper]:
+    return {entry.record.mapper for entry in plan.entries}
 
 
 def _number(plan: Plan, inserts: Sequence[Entry], draw_version: Callable[[], int]) -> None:
@@ -238,41 +175,56 @@ def _row_without(
 
 
 def _plan_updates(plan: Plan, updates: Sequence[Entry], bindings: Bindings) -> None:
-    groups: dict[tuple[Mapper, int], list[Entry]] = {}
-    for entry in updates:
-        groups.setdefault((entry.record.mapper, entry.bits), []).append(entry)
-    order = _tables_in_order(updates)
-    for (mapper, bits), entries in sorted(
-        groups.items(), key=lambda item: list(order).index(item[0][0].table)
-    ):
-        binding = bindings(mapper)
-        columns, values = binding.update(bits)
-        if not columns:
-            for entry in entries:
-                entry.after = entry.version  # a list has changed, which other rows hold
-            continue
-        guards = guard_columns(mapper, columns)
-        if mapper.guard_mode == "version":
-            row, later = binding.update_row(bits), plan.later
-            rows = [
-                row(entry.record.instance, later, entry.record.key, entry.version)
-                for entry in entries
-            ]
-        else:
-            rows = [_unversioned_row(plan, entry, binding, values) for entry in entries]
-        plan.steps.append(Step(Update(mapper.table, columns, guards, rows), entries))
+    for table, group in _tables_in_order(updates).items():
+        alike: dict[tuple[Mapper, int], list[Entry]] = {}
+        for entry in group:
+            alike.setdefault((entry.record.mapper, entry.bits), []).append(entry)
+        for (mapper, bits), entries in alike.items():
+            _check_keys_kept(mapper, bits, entries[0].record)
+            binding = bindings(mapper)
+            columns, values = binding.update(bits)
+            if not columns:
+                for entry in entries:
+                    entry.after = entry.version  # a list has changed, which other rows hold
+                continue
+            guards = guard_columns(mapper, columns)
+            if mapper.guard_mode == "version":
+                row, later = binding.update_row(bits), plan.later
+                rows = [
+                    row(entry.record.instance, later, entry.record.key, entry.version)
+                    for entry in entries
+                ]
+            else:
+                rows = [_unversioned_row(plan, entry, binding, values) for entry in entries]
+            plan.steps.append(Step(Update(table, columns, guards, rows), entries))
 
 
 def _unversioned_row(
     plan: Plan, entry: Entry, binding: Binding, values: Callable[..., tuple[object, ...]]
 ) -> tuple[object, ...]:
-    """Make the row of an update that is guarded by the clean values of its fields, or by nothing."""
+    """Make the row of an update that is guarded by clean values of its fields, or by nothing."""
     record = entry.record
     guards: tuple[object, ...] = ()
     if record.mapper.guard_mode == "fields":
         base = record.stored.image if record.stored else record.clean
         guards = binding.clean_row(entry.bits, base or ())
     return (*values(record.instance, plan.later), *binding.key_row(record.key), *guards)
+
+
+def _check_keys_kept(mapper: Mapper, bits: int, record: ObjectRecord) -> None:
+    for name in mapper.key_fields:
+        if bits >> mapper.field_index[name] & 1:
+            value = getattr(record.instance, name)
+            raise DataError(
+                f"cannot change {mapper.name}.{name} of the stored {mapper.name} {record.key!r} to "
+                f"{value!r:.100}: the key says which object it is, and others refer to it by the "
+                "key. Set it back, and make a new object with the other key. Nothing was written.",
+                model=mapper.name,
+                key=record.key,
+                field=name,
+                value=value,
+                expected=repr(record.key),
+            )
 
 
 def guard_columns(mapper: Mapper, columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -367,22 +319,3 @@ def _plan_deletes(plan: Plan, deletes: Sequence[Entry], bindings: Bindings) -> N
         else:
             rows = [key_row(entry.record.key) for entry in entries]
         plan.steps.append(Step(Delete(table, guards, rows), entries))
-
-
-def actions_for(record: ObjectRecord, bits: int) -> Entry | None:
-    """Say what has to be written so that the store has the record as it is wanted.
-
-    ``None`` for nothing.
-
-    *bits* are the fields to be written of a record that is changed.
-    """
-    stored = record.stored
-    exists = stored.exists if stored is not None else record.clean is not None
-    version = stored.version if stored is not None else record.version
-    if record.state in (DELETED, None):
-        return Entry(record, "delete", 0, version) if exists else None
-    if not exists:
-        return Entry(record, "insert", 0, version) if record.state == INSERTED or stored else None
-    if stored is not None and stored.image is not None:
-        bits = record.mapper.changed(record.instance, stored.image)
-    return Entry(record, "update", bits, version) if bits else None

@@ -12,10 +12,7 @@ __all__ = ["Include", "Load", "QuerySpec"]
 
 
 class Include(Value):
-    """A reference or list to be loaded with the objects that have it.
-
-    And what is to be loaded of those in turn.
-    """
+    """A reference or list to be loaded with its objects, and what to load of those in turn."""
 
     field: Any
     inner: tuple[Include, ...] = ()
@@ -51,7 +48,7 @@ class QuerySpec(Value):
 
     def but(self, **changes: Any) -> QuerySpec:
         """Return the same query with *changes*."""
-        fields = {name: getattr(self, name) for name in self._fields}
+        fields = {name: getattr(self, name) for name in type(self)._fields}
         return QuerySpec(**{**fields, **changes})
 
     def where(self) -> Condition | None:

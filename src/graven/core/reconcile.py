@@ -1,6 +1,4 @@
-"""Bring memory in step with the store: before a plan is sent, after it was written.
-
-And after it failed.
+"""Bring memory in step with the store: before a plan is sent, after it was written or failed.
 
 A plan is *sealed* while it is under way: its objects are guarded afresh, so that what is edited
 meanwhile is noticed and belongs to the next commit. When the plan was written, versions, keys and
@@ -16,7 +14,7 @@ from weakref import ref
 
 from graven.core.lifecycle import CHANGED, DELETED, INSERTED
 from graven.core.mapper import Mapper
-from graven.core.planner import Entry, Plan
+from graven.core.plan import Entry, Plan
 from graven.core.records import ObjectRecord, Stored
 from graven.core.scopes import UNDO_CLEAN, UNDO_NONE, Scope, Undo
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS
@@ -52,14 +50,6 @@ def _settle_fields(record: ObjectRecord, bits: int) -> None:
             field.settle(record.instance)
 
 
-def _unsettle_fields(record: ObjectRecord) -> None:
-    if record.mapper.references or record.mapper.watched:
-        clean = record.clean or (None,) * len(record.mapper.fields)
-        for field, raw in zip(record.mapper.fields, clean, strict=True):
-            if field.form != "scalar":
-                field.raw.__set__(record.instance, raw)
-
-
 def _merged(record: ObjectRecord, bits: int) -> tuple[Any, ...]:
     """Return the clean image as it will be when the fields in *bits* have been written."""
     current = record.mapper.snapshot(record.instance)
@@ -77,7 +67,7 @@ def fail(unit: UnitOfWork, plan: Plan) -> None:
         unit.touched.pop(record.instance, None)
         if entry.action == "delete":
             continue
-        _unsettle_fields(record)
+        record.unsettle()
         if record.state == DELETED:
             _deleted_for_nothing(unit, record)
         elif not unit.is_strict:
@@ -86,7 +76,7 @@ def fail(unit: UnitOfWork, plan: Plan) -> None:
 
 
 def _deleted_for_nothing(unit: UnitOfWork, record: ObjectRecord) -> None:
-    """An object was deleted while its insert was under way, and then that failed."""
+    """Take out what was deleted while its insert was under way, now that this has failed."""
     if record.clean is None:
         unit.take_out(record)
         unit.forget(record)
@@ -150,7 +140,7 @@ def _take_over(unit: UnitOfWork, entry: Entry) -> None:
 
 
 def _deleted_meanwhile(unit: UnitOfWork, entry: Entry) -> None:
-    """An object was deleted while it was written: the deletion belongs to the next commit."""
+    """Leave to the next commit the deletion of what was deleted while it was written."""
     record, instance = entry.record, entry.record.instance
     touched = unit.touched.pop(instance, None)
     record.clean = entry.image or touched or record.mapper.snapshot(instance)
@@ -274,7 +264,7 @@ def revert(unit: UnitOfWork, memory: list[Any]) -> None:
         unit.root.undo[record] = UNDO_NONE if clean is None else UNDO_CLEAN
         if clean is not None:
             identity.remember(record.key, version)
-        _unsettle_fields(record)
+        record.unsettle()
         if state == DELETED:
             SET_ATTRIBUTE(record.instance, "_origin", unit.grave_origin(version))
             identity.bury(record.key, record.instance)
@@ -294,9 +284,7 @@ def _replace(unit: UnitOfWork, newer: ObjectRecord, record: ObjectRecord) -> Non
         if undo is None or scope.parent is None or newer.clean is None:
             continue
         names = newer.dirty_fields() if undo.before is None else undo.before
-        before = {
-            name: (undo.before or {}).get(name, ABSENT) for name in names
-        }
+        before = {name: (undo.before or {}).get(name, ABSENT) for name in names}
         for name, value in before.items():
             if value is ABSENT:
                 before[name] = newer.clean[newer.mapper.field_index[name]]
@@ -321,10 +309,8 @@ def keep_flush(unit: UnitOfWork, plan: Plan, made: Mapping[int, object]) -> None
             record.key = record.mapper.key_of(record.instance)
         if entry.made_key:
             unit.enter(unit.map_of(record.mapper), record.key, record.instance)
-        if record.state in (INSERTED, CHANGED):
-            _unsettle_fields(record)
-            if not unit.is_strict:
-                SET_CLASS(record.instance, record.mapper.model)
+        if record.state in (INSERTED, CHANGED) and not unit.is_strict:
+            SET_CLASS(record.instance, record.mapper.model)
     _settle_late(unit, ())
 
 
@@ -343,7 +329,7 @@ def drop_flush(unit: UnitOfWork) -> None:
 def finished_flush(unit: UnitOfWork, entries: list[Entry]) -> list[Entry]:
     """Return *entries* with one for every flushed record that needs no more writing.
 
-    So that it is taken over too.
+    So it is taken over too.
     """
     planned = {entry.record for entry in entries}
     kept = []

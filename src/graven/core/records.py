@@ -1,7 +1,4 @@
-"""The record of an object that is new, changed or deleted: a view of the object.
-
-And what it was when it was clean.
-"""
+"""The record of an object that is new, changed or deleted: what it is, and what it was."""
 
 from __future__ import annotations
 
@@ -14,10 +11,7 @@ __all__ = ["ObjectRecord", "Stored"]
 
 
 class Stored:
-    """What the open transaction holds of a record after a flush: whether it is there.
-
-    Its version and clean image.
-    """
+    """What the open transaction holds of a flushed record: presence, version, clean image."""
 
     __slots__ = ("exists", "image", "made_key", "version")
 
@@ -45,7 +39,7 @@ class ObjectRecord:
         version: int,
         key: Any,
     ) -> None:
-        """Make the record of *instance*; the *key* of a new one is ``None`` where the store makes it."""
+        """Make the record of *instance*; *key* is ``None`` if the store is to make it."""
         self.mapper = mapper
         self.instance = instance
         self.state = state
@@ -78,6 +72,14 @@ class ObjectRecord:
                 return
             value = self.clean[index]
         self.mapper.fields[index].restore(self.instance, value)
+
+    def unsettle(self) -> None:
+        """Make the clean values the raw ones again; a new record has none."""
+        if self.mapper.references or self.mapper.watched:
+            clean = self.clean or (None,) * len(self.mapper.fields)
+            for field, raw in zip(self.mapper.fields, clean, strict=True):
+                if field.form != "scalar":
+                    field.raw.__set__(self.instance, raw)
 
     def dirty_fields(self) -> tuple[str, ...]:
         """Return the names of the fields that differ from the clean image; all of a new record."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from graven.errors import UsageError
 from graven.ops.value import Value
 
 __all__ = ["Backoff"]
@@ -23,7 +24,19 @@ class Backoff(Value):
     longest_s: float = 0.25
 
     def ceilings(self) -> Iterator[float]:
-        """Yield the longest waiting time before the second, third, … attempt, in seconds."""
+        """Return an iterator of the longest waits before the second, third, … attempt, in seconds.
+
+        :raises UsageError: if a time is negative or no number, or the factor is less than 1.
+        """
+        if not (self.first_s >= 0 and self.longest_s >= 0 and self.factor >= 1):
+            raise UsageError(
+                f"cannot wait as {self!r} says: first_s and longest_s have to be 0 or more "
+                "seconds, and factor 1 or more, so that waiting times never shrink. Nothing was "
+                "attempted."
+            )
+        return self._ceilings()
+
+    def _ceilings(self) -> Iterator[float]:
         ceiling = self.first_s
         while True:
             yield min(ceiling, self.longest_s)

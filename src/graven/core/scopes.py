@@ -49,7 +49,9 @@ class Undo:
         self.before = before
 
 
+#: The record was clean.
 UNDO_CLEAN: Final = Undo("clean", None)
+#: The record was not there.
 UNDO_NONE: Final = Undo(None, None)
 
 

@@ -93,6 +93,11 @@ class Tracking:
         """How many objects may have to be written."""
         return len(self.records) + len(self.touched)
 
+    @property
+    def has_deletions(self) -> bool:
+        """Whether any object is deleted and not yet committed."""
+        return any(identity.buried for identity in self.maps.values())
+
     # -- looking up --------------------------------------------------------------------------------
 
     def mapper(self, instance: Any) -> Mapper:
@@ -152,10 +157,7 @@ class Tracking:
         return self.heads.get(self.owner(), self.root) if self.heads else self.root
 
     def write(self, instance: Any, name: str, value: object) -> None:
-        """Write an attribute while inner scopes are open.
-
-        Remember what was there in the task's scope.
-        """
+        """Write an attribute while inner scopes are open; the scope remembers what was there."""
         mapper = self.mapper(instance)
         if name in mapper.field_index:
             record = self.records.get(instance)
@@ -316,6 +318,7 @@ class Tracking:
 
     @staticmethod
     def enter(identity: IdentityMap, key: Any, instance: Any) -> None:
+        """Let an object be found by its key."""
         identity.enter(key, instance)
 
     def drop_record(self, record: ObjectRecord) -> None:
@@ -324,6 +327,7 @@ class Tracking:
         The object is guarded from now on.
         """
         if record.stored is None and not any(record in one.undo for one in self.all_scopes()):
+            record.unsettle()
             self.records.pop(record.instance, None)
         SET_CLASS(record.instance, record.mapper.guard)
 
@@ -337,6 +341,7 @@ class Tracking:
         ]
 
     def all_scopes(self) -> Iterator[Scope]:
+        """Yield the open scopes of all tasks, inner ones first; the outermost comes last."""
         for head in [*self.heads.values(), self.root]:
             scope: Scope | None = head
             while scope is not None:

@@ -1,7 +1,4 @@
-"""The unit of work: which objects are new, dirty or deleted, in which scope.
-
-And how to take it back.
-"""
+"""The unit of work: what is new, dirty or deleted in which scope, and how to take it back."""
 
 from __future__ import annotations
 
@@ -206,6 +203,7 @@ class UnitOfWork(Membership):
         Objects in hand become snapshots of an ended session.
         """
         self.refuse_sealed("clear the session", self.records.values())
+        self.refuse_flushed("clear the session", bool(self.flushed))
         self.settle()
         shelf = self._shelf()
         for record in self.records.values():

@@ -21,6 +21,7 @@ class Absent:
         return False
 
 
+#: The mark of a cell that holds nothing.
 ABSENT: Final = Absent()
 
 
@@ -28,20 +29,36 @@ def same(left: Any, right: Any) -> bool:
     """Say whether two values are the same: equal in type and in value, at any depth.
 
     ``1`` is not ``True``, ``1.0`` is not ``1``, a NaN is the same as itself, and two decimals are
-    the same if they are equal, however many zeros they carry. Other objects are asked with ``==``.
+    the same if they are equal, however many zeros they carry. Dataclasses and structs are the same
+    if their fields are; what is hashed by identity is the same as nothing else, whatever its
+    ``==`` says; other objects are asked with ``==``.
 
     >>> same(1, True), same([1, {"a": 2}], [1, {"a": 2}]), same(float("nan"), float("nan"))
     (False, True, True)
     """
     if left is right:
         return True
-    kind = type(left)
+    kind: type[Any] = type(left)
     if kind is not type(right):
         return False
     compare = _BY_KIND.get(kind)
     if compare is not None:
         return compare(left, right)
-    return bool(left == right) or bool(left != left and right != right)
+    if left == right:
+        return kind in _PLAIN or _same_inside(kind, left, right)
+    return bool(left != left and right != right) or _same_inside(kind, left, right, False)
+
+
+def _same_inside(kind: Any, left: Any, right: Any, otherwise: bool = True) -> bool:
+    """Compare the fields of a dataclass or struct; of other objects only the identity may count."""
+    if kind in _PLAIN:
+        return otherwise
+    fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None)
+    if fields is None:
+        return otherwise and kind.__hash__ is not object.__hash__
+    return all(
+        same(getattr(left, name, ABSENT), getattr(right, name, ABSENT)) for name in fields
+    )
 
 
 def _same_items(left: Any, right: Any) -> bool:
@@ -79,6 +96,8 @@ class _Counterparts:
             return next((one for one in self.known if same(wanted, one)), ABSENT)
         return found if same(wanted, found) else ABSENT
 
+
+_PLAIN: Final = frozenset({int, str, bool, float, bytes})
 
 _BY_KIND: Final[dict[type, Callable[[Any, Any], bool]]] = {
     dict: _same_pairs,

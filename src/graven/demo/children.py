@@ -18,7 +18,7 @@ class Child:
     """
 
     def __init__(self, module: str, *arguments: object, errors: Path) -> None:
-        """Start ``python -m`` *module*; what it says to standard error goes to the file *errors*."""
+        """Start ``python -m`` *module*; its standard error goes to the file *errors*."""
         self._errors = errors
         with errors.open("wb") as stderr:
             self._process = subprocess.Popen(
@@ -76,6 +76,6 @@ class Child:
                 pipe.close()
 
     def last_words(self) -> str:
-        """Return the last line that the process wrote to standard error."""
+        """Return the last line that the process wrote to standard error; an empty one if none."""
         lines = self._errors.read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else ""

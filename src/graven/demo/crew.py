@@ -39,11 +39,12 @@ class Worker:
             self._heard.put((self, line))
         self._heard.put((self, ""))
 
-    def kill(self) -> None:
+    def kill(self) -> int:
         """Kill the process; when this returns, its last word is in the queue."""
         self.is_expected_to_end = True
-        self.child.kill()
+        status = self.child.kill()
         self._listener.join()
+        return status
 
     def dismiss(self) -> int:
         """Let the process finish its transfer, and return its exit status."""
@@ -101,9 +102,14 @@ class Crew:
         victim = self._team.pop(0)
         self._listen_for(self._dice.uniform(*BREATH_S))
         self._listen_to_begin_of(victim)
+        if self.failures:
+            return
         sleep(self._dice.uniform(0, AIM_S_MAX))
-        victim.kill()
+        status = victim.kill()
         self._listen_for(0)
+        if victim.child.last_words():  # who is killed says nothing
+            self._failed(victim, status)
+            return
         self.kills += 1
         self.kills_in_the_middle += victim.order is not None
         self.hire(1)

@@ -1,8 +1,8 @@
-"""What the demo shows while it runs and when it is done: live on a terminal, else as plain lines."""
+"""What the demo shows while it runs and at its end: live on a terminal, else as plain lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TypeVar
@@ -60,7 +60,7 @@ class Display:
         self.console.print(f"  {escape(text)}", highlight=False, soft_wrap=True)
 
     @contextmanager
-    def task(self, label: str, total: float | None = None) -> Iterator[Task]:
+    def task(self, label: str, total: float | None = None) -> Generator[Task]:
         """Show a task while the block runs, and a line of its own when it is done."""
         began = perf_counter()
         with self._progress() as progress:
@@ -74,7 +74,7 @@ class Display:
         table = Table(title="graven demo, as measured", title_justify="left")
         for name in ("part", "figure", "measured"):
             table.add_column(name, justify="right" if name == "measured" else "left")
-        found = []
+        found: list[str] = []
         for outcome in outcomes:
             for row, (name, value) in enumerate(outcome.figures.items()):
                 shown = value if isinstance(value, str) else f"{value:,}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from graven import Database
 from graven.demo.display import Display
 from graven.demo.library import MODULE_FIELDS, Import, Kind, Module
-from graven.demo.outcome import Outcome
+from graven.demo.outcome import Outcome, first_word
 
 EXPECTED = Counter({"insert module": 1, "insert import": 1, "update module": 1, "delete import": 1})
 WIDTH = 96
@@ -24,6 +24,10 @@ def show(path: Path, display: Display) -> Outcome:
     """Edit what part one has stored in the file at *path*, look at the plan, and cancel it."""
     outcome = Outcome("edit and cancel")
     statements: list[str] = []
+
+    def note(text: str, *_: object) -> None:
+        statements.append(first_word(text))
+
     with _unwritten(path, outcome), Database(f"sqlite:///{path}") as db, db.session() as session:
         one = session.query(Import).include(Import.importer, Import.imported).first()
         if one is None:
@@ -31,7 +35,7 @@ def show(path: Path, display: Display) -> Outcome:
             return outcome
         module = one.importer
         before = image(module)
-        db.on_statement(lambda text, *_: statements.append(text.split(maxsplit=1)[0].lower()))
+        db.on_statement(note)
         scope = session.begin()
         edit(session, module, one)
         lines = session.explain().splitlines()
@@ -84,7 +88,7 @@ def leftovers(session: Any, module: Module, before: dict[str, object]) -> Iterat
 
 
 @contextmanager
-def _unwritten(path: Path, outcome: Outcome) -> Iterator[None]:
+def _unwritten(path: Path, outcome: Outcome) -> Generator[None]:
     """See, with another connection and without graven, that the block writes nothing to a file."""
     with closing(sqlite3.connect(path)) as watcher:
         before = fingerprint(watcher)

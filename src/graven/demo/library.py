@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 
 from graven import Model, key, many_to_many, owned
 from graven.demo.cycles import cyclic_groups
-from graven.demo.sources import BUILT_IN, EXTENSION, SOURCE, Source
+from graven.demo.sources import BUILT_IN, EXTENSION, SOURCE, Source, Statement
 
 
 class Kind(enum.Enum):
@@ -48,7 +49,7 @@ class Import(Model):
 MODULE_FIELDS = (
     "name", "kind", "path", "size_bytes", "sha256", "lines", "docstring", "is_package", "package",
 )  # fmt: skip
-IMPORT_FIELDS = ("imported", "line", "column", "deferred")
+IMPORT_FIELDS = tuple(one.name for one in fields(Statement))
 
 
 def objects_of(sources: Mapping[str, Source]) -> list[Module]:
@@ -114,11 +115,13 @@ def _module_differences(
             stored = stored.value if isinstance(stored, Kind) else stored
         if stored != should_be or type(stored) is not type(should_be):
             yield f"module {module.name}: {name} is {stored!r:.80}, should be {should_be!r:.80}"
-    found = Counter(tuple(_plain(one, name) for name in IMPORT_FIELDS) for one in module.imports)
-    expected = Counter((s.imported, s.line, s.column, s.deferred) for s in source.statements)
+    found = Counter(
+        Statement(one.imported.name, one.line, one.column, one.deferred) for one in module.imports
+    )
+    expected = Counter(source.statements)
     for words, surplus in (("too many", found - expected), ("missing", expected - found)):
-        for imported, line, *_ in surplus:
-            yield f"module {module.name}: import of {imported} in line {line} is {words}"
+        for one in surplus:
+            yield f"module {module.name}: import of {one.imported} in line {one.line} is {words}"
     yield from (
         f"module {module.name}: an import of it says that {one.importer.name} imports"
         for one in module.imports
@@ -129,14 +132,13 @@ def _module_differences(
         yield f"module {module.name}: needs {needs!r:.80}, should be {needed_by(source)!r:.80}"
 
 
-def _plain(one: Import, name: str) -> object:
-    value = getattr(one, name)
-    return value.name if isinstance(value, Module) else value
-
-
 def cycles_of_objects(modules: list[Module]) -> list[set[str]]:
     """Return the groups of modules that import one another, by walking from object to object."""
-    groups = cyclic_groups(modules, lambda module: [one.imported for one in module.imports])
+
+    def following(module: Module) -> list[Module]:
+        return [one.imported for one in module.imports]
+
+    groups = cyclic_groups(modules, following)
     return [{module.name for module in group} for group in groups]
 
 

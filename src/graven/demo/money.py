@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from graven import ConcurrentUpdate, Database, Model, key
+from graven import Attempt, ConcurrentUpdate, Database, Model, key
 
 
 class Account(Model):
@@ -51,7 +51,7 @@ def carry_out(db: Database, order: Order) -> Receipt:
 
     :raises TransientError: if it did not get through in the usual number of attempts.
     """
-    tries = []
+    tries: list[Attempt] = []
     is_covered = False
     for attempt in db.attempts():
         tries.append(attempt)
@@ -74,10 +74,10 @@ def carry_out(db: Database, order: Order) -> Receipt:
 class Ledger:
     """What the workers have said: kept outside of the store, to hold the store against."""
 
-    ordered: dict[UUID, Order] = field(default_factory=dict)
-    acknowledged: Counter[UUID] = field(default_factory=Counter)
-    declined: set[UUID] = field(default_factory=set)
-    given_up: set[UUID] = field(default_factory=set)
+    ordered: dict[UUID, Order] = field(default_factory=dict[UUID, Order])
+    acknowledged: Counter[UUID] = field(default_factory=Counter[UUID])
+    declined: set[UUID] = field(default_factory=set[UUID])
+    given_up: set[UUID] = field(default_factory=set[UUID])
     conflicts: int = 0
     busy: int = 0
 
@@ -118,15 +118,15 @@ def differences(
 def _balance_differences(
     balances: Mapping[int, int], transfers: list[Order], start: Mapping[int, int]
 ) -> Iterator[str]:
-    expected = Counter(start)
+    expected = dict(start)
     for transfer in transfers:
-        expected[transfer.source] -= transfer.amount
-        expected[transfer.target] += transfer.amount
+        for number, sign in ((transfer.source, -1), (transfer.target, 1)):
+            expected[number] = expected.get(number, 0) + sign * transfer.amount
     for number in sorted(balances.keys() | expected.keys()):
-        if balances.get(number) != expected[number]:
+        if balances.get(number) != expected.get(number):
             yield (
                 f"account {number} has {balances.get(number)}, its transfers make it "
-                f"{expected[number]}"
+                f"{expected.get(number)}"
             )
     if (total := sum(balances.values())) != sum(start.values()):
         yield f"the total is {total}, should be {sum(start.values())}"

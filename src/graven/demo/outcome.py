@@ -13,8 +13,8 @@ class Outcome:
     """The figures of one part, by name, and what differs from what should be."""
 
     name: str
-    figures: dict[str, int | float | str] = field(default_factory=dict)
-    differences: list[str] = field(default_factory=list)
+    figures: dict[str, int | float | str] = field(default_factory=dict[str, int | float | str])
+    differences: list[str] = field(default_factory=list[str])
 
     def as_data(self) -> dict[str, Any]:
         """Return the outcome as JSON knows it."""
@@ -24,6 +24,11 @@ class Outcome:
             "differences": self.differences[:SHOWN_MAX],
             "difference_count": len(self.differences),
         }
+
+
+def first_word(statement: str) -> str:
+    """Return what a statement does: its first word, in small letters."""
+    return statement.split(maxsplit=1)[0].lower()
 
 
 def rate(count: int, seconds: float) -> int:

@@ -58,7 +58,7 @@ def main(url: str, limit: int) -> None:
 
 def _read_all(limit: int | None) -> dict[str, Source]:
     known = places(limit)
-    sources = {}
+    sources: dict[str, Source] = {}
     for count, (name, place) in enumerate(known.items(), start=1):
         sources[name] = read(place, known)
         if count % STEP == 0:

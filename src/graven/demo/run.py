@@ -5,13 +5,11 @@ from __future__ import annotations
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
-from typing import Any
 
 from graven import GravenError
 from graven.demo import bank, edit, stdlib
@@ -75,13 +73,13 @@ def _part(name: str, title: str, display: Display, show: Callable[[], Outcome]) 
 
 
 @contextmanager
-def _ended_like_by_ctrl_c() -> Iterator[None]:
+def _ended_like_by_ctrl_c() -> Generator[None]:
     """Let SIGTERM do what Ctrl-C does, so that child processes are ended and the folder removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(number: int, frame: FrameType | None) -> Any:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

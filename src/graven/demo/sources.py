@@ -118,9 +118,7 @@ def _parsed(content: bytes) -> ast.Module | None:
         return None
 
 
-def _statements(
-    tree: ast.Module, place: Place, known: Mapping[str, Place]
-) -> Iterator[Statement]:
+def _statements(tree: ast.Module, place: Place, known: Mapping[str, Place]) -> Iterator[Statement]:
     """Yield the imports of a module, those inside of functions as deferred."""
     stack: list[tuple[ast.AST, bool]] = [(tree, False)]
     while stack:

@@ -12,7 +12,7 @@ from graven import Database
 from graven.demo.children import Child
 from graven.demo.display import Display
 from graven.demo.library import Import, Module, objects_of
-from graven.demo.outcome import Outcome, rate
+from graven.demo.outcome import Outcome, first_word, rate
 from graven.demo.sources import Source, places, read
 
 FILE = "library.db"
@@ -47,12 +47,16 @@ def read_all(display: Display, limit: int | None) -> dict[str, Source]:
 def store(url: str, sources: dict[str, Source], display: Display, outcome: Outcome) -> None:
     """Make an object of every module and every import, and commit them all at once."""
     statements: list[str] = []
+
+    def note(text: str, *_: object) -> None:
+        statements.append(first_word(text))
+
     with Database(url) as db, display.task("committing them, once") as task:
         db.create(Module, Import)
         modules = objects_of(sources)
         with db.session() as session:
             session.add(*modules)
-            db.on_statement(lambda text, *_: statements.append(text.split(maxsplit=1)[0].lower()))
+            db.on_statement(note)
             began = perf_counter()
             session.commit()
             seconds = perf_counter() - began
@@ -79,8 +83,9 @@ def compare(
     url: str, folder: Path, display: Display, outcome: Outcome, limit: int | None = None
 ) -> None:
     """Let a fresh process load the database, read the sources again, and compare the two."""
+    total = int(outcome.figures["modules"])
     with (
-        display.task("a fresh process loads and compares", outcome.figures["modules"]) as task,
+        display.task("a fresh process loads and compares", total) as task,
         Child("graven.demo.reopened", url, limit or 0, errors=folder / "reopened.txt") as child,
     ):
         answer = _answer(child, task.reach)

@@ -37,7 +37,7 @@ class SQLDialect:
     same: str
     differs: str
     quote_mark: str
-    keys_per_statement = 256
+    keys_per_statement = 1024
 
     def __init__(self) -> None:
         """Begin with no texts."""
@@ -115,7 +115,7 @@ class SQLDialect:
         return compile_select(self, select)
 
     def fetch_keys(self, request: FetchKeys) -> Sequence[Statement]:
-        """Return the statements that fetch *request*: one for each 256 keys, in few shapes."""
+        """Return the statements that fetch *request*: one for each 1024 keys, in few shapes."""
         shape = id(request.table), request.columns, request.by
         text, kinds, _ = self._keys.get(shape) or self._keys_shape(request)
         keys = request.keys

@@ -78,6 +78,7 @@ class SQLiteRequests:
             self._statements.read("begin")
 
     def _commit(self, _: Commit) -> None:
+        self._statements.check_file("commit")
         self._statements.write("commit")
         self._statements.writing = False
 
@@ -157,6 +158,7 @@ class SQLiteRequests:
     def _execute(self, request: Execute) -> tuple[list[Row], tuple[str, ...]]:
         if not request.statement.lstrip().lower().startswith(READING):
             self._statements.writing = True
+            self._statements.check_file(request.statement)
         parameters = self._dialect.parameters(request.parameters)
         return self._statements.execute(request.statement, parameters)
 

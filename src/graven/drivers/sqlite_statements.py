@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NoReturn
 
 from graven.dialects.sqlite import SQLiteDialect
-from graven.errors import UsageError
+from graven.errors import StoreError, UsageError
 from graven.ops.requests import Row
 
 __all__ = ["FAILURES", "Observer", "OnStatement", "SQLiteStatements"]
@@ -55,6 +56,8 @@ class SQLiteStatements:
 
     __slots__ = (
         "_dialect",
+        "_file",
+        "_inode",
         "_observer",
         "_raw",
         "_streams",
@@ -68,6 +71,8 @@ class SQLiteStatements:
         self._dialect = dialect
         self._observer = observer
         self._streams: dict[object, _Stream] = {}
+        self._file: str = raw.execute("pragma database_list").fetchone()[2]
+        self._inode = self._inode_now()
         self.broken = False
         self.writing = False
 
@@ -96,11 +101,15 @@ class SQLiteStatements:
     def write_returning(self, text: str, parameters: Parameters) -> list[Row]:
         """Execute a statement that writes, and return its rows."""
         self.writing = True
+        if not self._raw.in_transaction:
+            self.check_file(text)
         return self.read(text, parameters)
 
     def write(self, text: str, parameters: Parameters = ()) -> int:
         """Execute a statement that writes; return how many rows it touched, or -1."""
         self.writing = True
+        if not self._raw.in_transaction:
+            self.check_file(text)
         if self._observer.on_statement is not None:
             count: int = self._observed(text, parameters, self._write)
             return count
@@ -114,6 +123,8 @@ class SQLiteStatements:
         if len(rows) == 1:
             return self.write(text, rows[0])
         self.writing = True
+        if not self._raw.in_transaction:
+            self.check_file(text)
         if self._observer.on_statement is not None:
             count: int = self._observed(text, rows, self._write_many)
             return count
@@ -205,6 +216,26 @@ class SQLiteStatements:
             stream.seconds += perf_counter() - since
 
     # ── the connection ──────────────────────────────────────────────────────────────────────
+
+    def _inode_now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._file)  # noqa: PTH116 - a microsecond, of every commit
+        except (OSError, ValueError):
+            return None
+        return found.st_dev, found.st_ino
+
+    def check_file(self, text: str) -> None:
+        """See that the file is still where it was opened: SQLite itself would go on writing into
+        a file that nobody can find any more, and call that a commit."""
+        if self._inode is None or self._inode_now() == self._inode:
+            return
+        self.broken = True
+        raise StoreError(
+            f"SQLite was asked to {text:.200}: the file {self._file} was deleted, moved or "
+            f"replaced while it was open; usually somebody cleaned up, or restored a backup; "
+            f"nothing was written; put the file back, with its -wal file, and try again",
+            statement=text,
+        )
 
     def interrupt_reading(self) -> None:
         """Interrupt the statement that runs, unless something is written; any thread may call it.

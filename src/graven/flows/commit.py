@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from graven.core.conflicts import Loser, LostRace
 from graven.core.mapper import Mapper
-from graven.core.planner import Plan, Step
+from graven.core.plan import Plan, Step
 from graven.errors import BusyRetry, ForeignKeyError, UniqueError
 from graven.flows.diagnose import blame, suspects, take_blame, who_has, who_refers
 from graven.ops.conditions import Select
@@ -68,10 +68,7 @@ class Question(Value):
 
 
 class Checks(Value):
-    """What must still be as it was read, besides what is written: records.
-
-    And answers of queries.
-    """
+    """What must still be as it was read besides what is written: records, query answers."""
 
     reads: Sequence[ReadKeys] = ()
     queries: Sequence[Question] = ()
@@ -124,9 +121,7 @@ def commit(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
 
 
 def commit_after_reading(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
-    """Write in the transaction in which was read; if others have written since.
-
-    Check what was read in a new one.
+    """Write in the transaction that was read in; if others have written since, check in a new one.
 
     The store lets a reading transaction go on to write only if nobody has written since it began:
     then all that was read still holds.
@@ -195,9 +190,7 @@ def _check_question(question: Question) -> Flow[None]:
     else:
         is_same = (yield from request)[0] == answer
     if not is_same:
-        reason = (
-            f"a query of {question.name} that this work has read would now give another answer"
-        )
+        reason = f"a query of {question.name} that this work has read would now give another answer"
         raise LostRace([], reason)
 
 
@@ -231,7 +224,7 @@ def write(plan: Plan) -> Flow[dict[int, object]]:
         if isinstance(operation, Insert):
             made.update(zip(operation.ordinals, reply, strict=False))
         elif not isinstance(operation, Sweep) and reply != len(operation.rows):
-            yield from _find_losers(plan, number)
+            yield from _find_losers(plan, number, reply)
     return made
 
 
@@ -258,7 +251,7 @@ def _find_taken(plan: Plan, number: int, operation: Any, error: UniqueError) -> 
         if error.columns == table.key and _was_read_as_free(entry)
     ]
     if losers:
-        losers += yield from _losers_after(plan, number)
+        losers += yield from _losers_from(plan, number)
         raise LostRace(losers) from error.__cause__
     if taken:
         raise take_blame(step.entries[taken[0][0]].record, taken[0][1], error) from error.__cause__
@@ -270,13 +263,13 @@ def _was_read_as_free(entry: Any) -> bool:
     return entry.action == "insert" and record.key in unit.map_of(record.mapper).absent
 
 
-def _find_losers(plan: Plan, number: int) -> Flow[None]:
+def _find_losers(plan: Plan, number: int, matched: int) -> Flow[None]:
     """See which of the rows were not as expected, and what is there instead."""
     step = plan.steps[number]
     if not step.entries:
         reason = f"a pair of {step.write.table.name} that this work would remove is gone already"
         raise LostRace([], reason)
-    losers = yield from _losers_after(plan, number)
+    losers = yield from _losers_from(plan, number, matched)
     if losers:
         raise LostRace(losers)
     if not isinstance(step.write, Delete) or step.write.guards:
@@ -284,34 +277,47 @@ def _find_losers(plan: Plan, number: int) -> Flow[None]:
         raise LostRace([], reason)
 
 
-def _losers_after(plan: Plan, number: int) -> Flow[list[Loser]]:
-    """Look through step *number* and all after it, so that everybody who lost is named."""
+def _losers_from(plan: Plan, number: int, matched: int = 0) -> Flow[list[Loser]]:
+    """Look through step *number* and all after it, so that everybody who lost is named.
+
+    *matched* rows of the first of them are written already.
+    """
     losers: list[Loser] = []
     for step in plan.steps[number:]:
         if isinstance(step.write, Update | Delete) and step.entries:
-            losers += yield from _losers_of(step, step.write)
+            losers += yield from _losers_of(step, step.write, matched)
+        matched = 0
     return losers
 
 
-def _losers_of(step: Step, operation: Update | Delete) -> Flow[list[Loser]]:
+def _losers_of(step: Step, operation: Update | Delete, matched: int) -> Flow[list[Loser]]:
     table = operation.table
-    start = len(operation.columns) if isinstance(operation, Update) else 0
-    end = start + len(table.key)
+    set_columns = operation.columns if isinstance(operation, Update) else ()
+    start, end = len(set_columns), len(set_columns) + len(table.key)
     rows = {
-        row[start:end]: (entry, row[end:])
+        row[start:end]: (entry, row)
         for entry, row in zip(step.entries, operation.rows, strict=True)
         if entry.action != "insert"
     }
     if not rows or (isinstance(operation, Delete) and not operation.guards):
         return []  # an object that was just made; or to be gone, whatever it was, and it is
     names = [column.name for column in table.columns]
-    positions = [names.index(guard) for guard in operation.guards]
+    guards = [names.index(name) for name in operation.guards]
+    values = [names.index(name) for name in set_columns]
     found = yield from _rows_by_key(table, list(rows))
-    losers = []
-    for key, (entry, guards) in rows.items():
+    losers: list[Loser] = []
+    done: list[Loser] = []
+    for key, (entry, sent) in rows.items():
         row = found.get(key)
-        if row is None or tuple(row[at] for at in positions) != guards:
-            version = 0 if row is None else row[-1]
-            mapper = entry.record.mapper
-            losers.append(Loser(mapper, entry.record.key, entry.version, version, entry, row))
-    return losers
+        if row is not None and tuple(row[at] for at in guards) == sent[end:]:
+            continue
+        version = 0 if row is None else row[-1]
+        loser = Loser(entry.record.mapper, entry.record.key, entry.version, version, entry, row)
+        if isinstance(operation, Delete):
+            is_done = row is None
+        else:
+            is_done = row is not None and tuple(row[at] for at in values) == sent[:start]
+        (done if is_done and matched else losers).append(loser)
+    if losers or len(done) <= matched:
+        return losers
+    return done  # somebody wrote the very same: it cannot be told who of them lost

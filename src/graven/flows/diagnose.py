@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from graven.core.planner import Plan
+from graven.core.plan import Plan
 from graven.core.records import ObjectRecord
 from graven.errors import ForeignKeyError, UniqueError
 from graven.ops.requests import FetchKeys, Flow, Insert, Inspect, Orphan, Orphans, Update

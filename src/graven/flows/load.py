@@ -12,16 +12,22 @@ from graven.ops.conditions import Select
 from graven.ops.requests import Execute, Fetch, FetchKeys, Flow, Inspect
 from graven.ops.schema import Table
 
-__all__ = ["Loaded", "fetch", "fetch_by_keys", "fetch_one_key", "fetch_statement", "has_table", "include", "lists_read"]
+__all__ = [
+    "Loaded",
+    "fetch",
+    "fetch_by_keys",
+    "fetch_one_key",
+    "fetch_statement",
+    "has_table",
+    "include",
+    "lists_read",
+]
 
 Row = tuple[object, ...]
 
 
 class Loaded:
-    """The rows found for one include: the pairs of a link table if there is one, the rows.
-
-    And those of its own includes.
-    """
+    """The rows found for one include: link pairs if any, rows, and those of its includes."""
 
     __slots__ = ("inner", "pairs", "rows")
 
@@ -50,9 +56,7 @@ def fetch_by_keys(
     return rows, loaded
 
 
-def fetch_one_key(
-    table: Table, columns: tuple[str, ...], keys: tuple[Row, ...]
-) -> Flow[list[Row]]:
+def fetch_one_key(table: Table, columns: tuple[str, ...], keys: tuple[Row, ...]) -> Flow[list[Row]]:
     """Fetch the row with a key of the table, in Python form."""
     return (yield from FetchKeys(table, columns, table.key, keys))
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from graven.core.query import Load
+from graven.flows.load import Loaded, include
 from graven.ops.conditions import Select
 from graven.ops.requests import Close, Flow, Open, Page
 
@@ -13,9 +17,12 @@ def open_pages(select: Select) -> Flow[object]:
     return (yield from Open(select))
 
 
-def next_page(handle: object, size: int) -> Flow[list[tuple[object, ...]]]:
-    """Read the next *size* rows; none at the end."""
-    return (yield from Page(handle, size))
+def next_page(
+    handle: object, size: int, loads: Sequence[Load] = ()
+) -> Flow[tuple[list[tuple[object, ...]], list[Loaded]]]:
+    """Read the next *size* rows, and those of their includes; none at the end."""
+    rows = yield from Page(handle, size)
+    return rows, (yield from include(rows, loads))
 
 
 def close_pages(handle: object) -> Flow[None]:

@@ -1,4 +1,1 @@
-"""Annotated classes become tracked models: fields, the generated code.
-
-The class-level expressions of queries.
-"""
+"""Annotated classes become tracked models: fields, generated code, the expressions of queries."""

@@ -1,7 +1,4 @@
-"""A model joined with a backend: rows become objects by one generated function.
-
-Values leave them by another.
-"""
+"""A model joined with a backend: generated functions make objects of rows and rows of objects."""
 
 from __future__ import annotations
 
@@ -110,10 +107,7 @@ class ModelBinding:
         ]
 
     def update(self, bits: int) -> tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]:
-        """Return the columns of the fields whose bits are set.
-
-        And the function that makes their values of an object.
-        """
+        """Return the columns of the fields whose bits are set, and what makes their values."""
         found = self._updates.get(bits)
         if found is None:
             fields = self._fields_in(bits)
@@ -257,10 +251,7 @@ class ModelBinding:
     # -- arriving ----------------------------------------------------------------------------------
 
     def _raw_sources(self, mapper: Any, names: dict[str, Any]) -> list[tuple[ModelField, str]]:
-        """Return, for every field of *mapper*.
-
-        The source that makes its raw form of the columns of a row.
-        """
+        """Return, for each field, the source that makes its raw form of a row's columns."""
         positions = {name: index for index, name in enumerate(self.columns)}
         sources = []
         for field in mapper.fields:
@@ -318,10 +309,7 @@ class ModelBinding:
         return compile_function(mapper.name, "image", "row", body, names)  # type: ignore[no-any-return]
 
     def _flat_hydrate(self) -> Callable[[Any, Any, IdentityMap, bool], list[Any]]:
-        """Write ``hydrate(rows, unit, identity.
-
-        Peers)`` for a model that has its table to itself.
-        """
+        """Write ``hydrate(rows, unit, identity, peers)`` for a model alone in its table."""
         mapper = self.mapper
         names: dict[str, Any] = {
             "new": object.__new__,

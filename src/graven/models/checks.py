@@ -98,10 +98,7 @@ def _is_in_range(value: datetime) -> bool:
 
 
 def fits(value: Any, python: type) -> bool:
-    """Say whether *value* is one of a field of the type *python*; a bool is no int.
-
-    A datetime no date.
-    """
+    """Say whether *value* is of the type *python*; a bool is no int, a datetime no date."""
     if python is date:
         return isinstance(value, date) and not isinstance(value, datetime)
     if python is int:
@@ -114,10 +111,7 @@ def fits(value: Any, python: type) -> bool:
 def checker(
     model: str, field: str, python: type, kind: str, nullable: bool, key_of: Callable[[Any], Any]
 ) -> Callable[[Any, Any], Any]:
-    """Make the second look at a value: it returns the value to be written.
-
-    Or raises :class:`DataError`.
-    """
+    """Make the second look at a value: it returns what is written, or raises ``DataError``."""
     expected = python.__name__ + (" or None" if nullable else "")
     plain = python in (int, str, float, bytes)
 

@@ -1,6 +1,4 @@
-"""The functions that are generated for every model class: how objects are made, watched.
-
-Compared and identified.
+"""The functions generated for a model class: how objects are made, watched, compared, identified.
 
 They are shaped like what one would write by hand for the class, since every object passes through
 them.
@@ -33,18 +31,12 @@ SET_CLASS: Final[Callable[[Any, type[Any]], None]] = object.__dict__["__class__"
 
 
 def raw_source(field: ModelField, instance: str = "o") -> str:
-    """Return the source that reads what of the field is always there: the value of a scalar.
-
-    The raw form of the others.
-    """
+    """Return the source that reads what is always there: a scalar's value, else the raw form."""
     return f"{instance}.{field.name}" if field.form == "scalar" else f"{instance}._raw_{field.name}"
 
 
 def make_constructor(model: str, fields: Sequence[ModelField], hooks: Any, post_init: bool) -> Any:
-    """Write ``__init__``: keyword arguments, defaults.
-
-    And the hook that lets a unit of work see new objects.
-    """
+    """Write ``__init__``: keyword arguments, defaults, the hook that shows objects to a unit."""
     names: dict[str, Any] = {"_MISSING": MISSING, "_hooks": hooks}
     parameters: list[str] = []
     body = ["_self._origin = None"]
@@ -74,7 +66,7 @@ def make_constructor(model: str, fields: Sequence[ModelField], hooks: Any, post_
 
 
 def make_prepare(model: str, fields: Sequence[ModelField]) -> Any:
-    """Write ``prepare(o)``: what every object has, whatever a constructor of the user's own does."""
+    """Write ``prepare(o)``: what every object has, whatever the user's constructor does."""
     body = ["o._origin = None"]
     body += [f"o._raw_{field.name} = None" for field in fields if field.form != "scalar"]
     return compile_function(model, "prepare", "o", body, {})
@@ -106,10 +98,7 @@ def make_guard(model: str, fields: Sequence[ModelField], plain: type[Any]) -> An
 
 
 def make_changed(model: str, fields: Sequence[ModelField]) -> Any:
-    """Write ``changed(o, clean)``.
-
-    A number with bit *i* set if field *i* differs from the clean image.
-    """
+    """Write ``changed(o, clean)``: bit *i* is set if field *i* differs from the clean image."""
     names: dict[str, Any] = {"same": same}
     body = ["bits = 0"]
     for index, field in enumerate(fields):
@@ -159,7 +148,7 @@ def make_has_strangers(model: str, fields: Sequence[ModelField]) -> Any:
 
 
 def make_adopt(model: str, fields: Sequence[ModelField]) -> Any:
-    """Write ``adopt(o)``: make the current values of a new object the raw ones, as a commit does."""
+    """Write ``adopt(o)``: make a new object's current values the raw ones, as a commit does."""
     names: dict[str, Any] = {}
     body: list[str] = []
     for field in fields:

@@ -1,6 +1,6 @@
-"""What a class body may say of a field beyond its annotation: ``field()``, ``key()``.
+"""What a class body may say of a field beyond its annotation.
 
-``owned()``, ``many_to_many()``.
+``field()``, ``key()``, ``owned()`` and ``many_to_many()``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ class Naive:
 
 
 NaiveDatetime = Annotated[datetime, Naive]
-"""A wall-clock time: a ``datetime`` without a zone. A plain ``datetime`` field holds instants.
-
-With one.
-"""
+"""A wall-clock time: a ``datetime`` without a zone. A plain ``datetime`` field has one."""
 
 
 class Declaration:

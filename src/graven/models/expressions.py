@@ -1,6 +1,6 @@
-"""The class-level face of a field: ``Account.balance > 10`` is a condition.
+"""The class-level face of a field.
 
-``Receipt.source.owner`` a path.
+``Account.balance > 10`` is a condition, ``Receipt.source.owner`` a path.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["FieldExpression", "asc", "desc", "expression_for", "ilike", "in_", "
 
 
 class FieldExpression:
-    """A field as a query sees it. Compare it to make a condition.
+    """A field as a query sees it.
 
-    Follow a reference by its attributes.
+    Compare it to make a condition; follow a reference by its attributes.
     """
 
     __slots__ = ("_field", "_mapper", "_owner", "_parents", "_steps")
@@ -43,11 +43,10 @@ class FieldExpression:
         if name.startswith("_"):
             raise AttributeError(name)
         field = self._field
-        if not isinstance(field, ReferenceField):
+        if field.form not in ("reference", "owned", "links"):
             raise QueryError(
-                f"cannot follow {self!r} to {name!r}: only a reference leads on to other fields, "
-                "and "
-                f"{field.name} is none.",
+                f"cannot follow {self!r} to {name!r}: only references, and lists of models, lead "
+                f"on to other fields, and {field.name} is neither.",
                 model=self._mapper.name,
                 field=field.name,
             )
@@ -70,8 +69,8 @@ class FieldExpression:
 
     def __bool__(self) -> bool:
         raise QueryError(
-            f"cannot say whether {self!r} is true: it is a field of the model, not a value. Compare "
-            "it to make a condition, and join conditions with & | ~ instead of and, or, not.",
+            f"cannot say whether {self!r} is true: it is a field of the model, not a value. "
+            "Compare it to make a condition, and join conditions with & | ~ instead of and, or, not.",
             model=self._mapper.name,
             field=self._field.name,
         )
@@ -102,6 +101,13 @@ def expression_for(mapper: Any, field: ModelField) -> FieldExpression:
 
 def paths_of(expression: FieldExpression) -> list[Path]:
     """Return the path of each column of the expression's field."""
+    if any(parent.form != "reference" for parent in expression._parents):
+        raise QueryError(
+            f"cannot compare or order by {expression!r}: it leads over a list, which has many "
+            "values. Ask for the objects in the list instead, and follow their reference.",
+            model=expression._mapper.name,
+            field=expression._field.name,
+        )
     columns, table = expression._field.column_values, expression._owner.root.table
     return [Path(expression._steps, column.name, column.kind, table) for column in columns]
 
@@ -203,9 +209,10 @@ def compare(operator: str, left: FieldExpression, right: object) -> Condition:
 
 
 def in_(expression: Any, values: Iterable[object]) -> Condition:
-    """The value of the field is one of *values*, which may contain ``None``."""
+    """Ask that the value of the field is one of *values*, which may contain ``None``."""
     paths = paths_of(_checked(expression, "in_"))
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or not paths:
+    given: object = values
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable) or not paths:
         raise QueryError(
             f"cannot use in_ with {expression!r} and {values!r:.100}: a field that is stored in "
             "this table, and a list of values, are needed, as in in_(Account.owner, names).",
@@ -235,15 +242,15 @@ def _text_path(expression: Any, pattern: object, use: str) -> Path:
 
 
 def like(expression: Any, pattern: str) -> Condition:
-    r"""The text matches *pattern*, case minded: ``%`` is any text, ``_`` any one character.
+    r"""Ask that the text matches *pattern*, upper and lower case being different.
 
-    ``\`` escapes.
+    ``%`` stands for any text, ``_`` for any one character, ``\`` escapes.
     """
     return Like(_text_path(expression, pattern, "like"), pattern)
 
 
 def ilike(expression: Any, pattern: str) -> Condition:
-    """The text matches *pattern* as for :func:`like`, upper and lower case being the same."""
+    """Ask that the text matches *pattern* as for :func:`like`, whatever the case."""
     return Like(_text_path(expression, pattern, "ilike"), pattern, ignore_case=True)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graven.core.values import ABSENT, same
-from graven.errors import DataError
+from graven.errors import DataError, MappingError
 from graven.models.checks import refuse
 from graven.models.declarations import MISSING, Declaration
 from graven.models.types import FieldType
@@ -30,7 +30,8 @@ __all__ = [
 class Unfit:
     """Stands for a value that cannot be captured, because it does not fit its field.
 
-    It is the same as nothing but itself, so the field counts as changed, and the commit refuses it.
+    It is the same as no value that was stored, so the field counts as changed, and the commit
+    refuses it.
     """
 
     __slots__ = ("value",)
@@ -38,6 +39,12 @@ class Unfit:
     def __init__(self, value: object) -> None:
         """Keep the value as it is."""
         self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unfit) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
 
 
 class ModelField:
@@ -158,10 +165,7 @@ class ReferenceField(ModelField):
         )
 
     def key_in(self, instance: Any) -> Any:
-        """Return the key that the field refers to now.
-
-        ``None`` if to nothing or to what has no key yet.
-        """
+        """Return the key that the field refers to now, ``None`` if there is none (yet)."""
         value = self.loaded(instance)
         if value is ABSENT:
             return self.raw.__get__(instance)
@@ -175,10 +179,7 @@ class ReferenceField(ModelField):
             return None
 
     def capture(self, instance: Any) -> object:
-        """Return the raw key if the field still means it, otherwise the object that was set.
-
-        Or ``None``.
-        """
+        """Return the raw key if the field still means it, otherwise what was set."""
         value = self.loaded(instance)
         raw = self.raw.__get__(instance)
         if value is ABSENT:
@@ -193,6 +194,7 @@ class ReferenceField(ModelField):
         if captured is None or isinstance(captured, self.type.target):
             self.value.__set__(instance, captured)
         else:
+            self.raw.__set__(instance, captured)
             self.unload(instance)
 
     def settle(self, instance: Any) -> None:
@@ -207,10 +209,7 @@ class ReferenceField(ModelField):
 
 
 class DocumentField(ModelField):
-    """A container or an embedded value.
-
-    Stored as a JSON text that keeps the types its annotation names.
-    """
+    """A container or an embedded value, stored as JSON text that keeps the types annotated."""
 
     form = "document"
     watched = True
@@ -229,6 +228,21 @@ class DocumentField(ModelField):
             self._encode = Encoder().encode
             self._decode = Decoder(self.type.annotation).decode
         return self._encode, self._decode
+
+    def check_annotation(self) -> None:
+        """See that there is a codec for the annotation.
+
+        :raises MappingError: if there is none.
+        """
+        try:
+            self._codec()
+        except TypeError as error:
+            raise MappingError(
+                f"cannot store {self.owner}.{self.name}: a value annotated {self.type.annotation} "
+                f"could not be told apart when it is read ({error}). Annotate it more closely.",
+                model=self.owner,
+                field=self.name,
+            ) from error
 
     def decode(self, text: str | None) -> Any:
         """Make the value of its text."""
@@ -255,6 +269,7 @@ class DocumentField(ModelField):
         expected = getattr(self.type.annotation, "__name__", None) or str(self.type.annotation)
         if "recursion" in why:
             why = "It contains itself."
+        why += "" if why.endswith(".") else "."
         return refuse(self.owner, _key_of(instance), self.name, value, str(expected), why)
 
     def load(self, instance: Any) -> Any:

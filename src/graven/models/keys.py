@@ -1,6 +1,6 @@
 """Keys made by the client: UUIDs of version 7, which grow with time.
 
-So that new rows land at the end of the index.
+So new rows land at the end of the index.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""From a model class to its mapper: fields resolved, the table laid out.
-
-The functions generated.
-"""
+"""From a model class to its mapper: fields resolved, the table laid out, functions generated."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graven.core.mapper import Mapper
+from graven.core.values import ABSENT
 from graven.errors import MappingError
 from graven.models import codegen
 from graven.models.declarations import Declaration
@@ -21,7 +19,7 @@ from graven.models.fields import (
     ReferenceField,
     ScalarField,
 )
-from graven.models.model import Model, ModelType, hooks, known_models, not_loaded
+from graven.models.model import Model, ModelType, hooks, known_models, leads_nowhere, not_loaded
 from graven.models.rules import (
     check_columns,
     check_declaration,
@@ -72,9 +70,7 @@ class ModelMapper(Mapper):
         return found
 
     def load_field(self, instance: Any, field: ModelField) -> Any:
-        """Load a field at access: decode a document, find a referenced object.
-
-        Or ask the unit to load it.
+        """Load a field at access: decode it, find the object in the unit, or ask the unit.
 
         :raises NotLoadedError: where reading must not query.
         """
@@ -96,7 +92,10 @@ class ModelMapper(Mapper):
                 return value
         if origin is None or origin.unit.loader is None:
             raise not_loaded(self, instance, field.name)
-        return origin.unit.loader(self, field, instance)
+        value = origin.unit.loader(self, field, instance)
+        if value is ABSENT:
+            raise leads_nowhere(self, instance, field)
+        return value
 
 
 def _is_model(hint: Any) -> bool:
@@ -116,8 +115,10 @@ def _resolve_fields(model: Any) -> list[ModelField]:
     fields = []
     for name, (annotation, said) in model._declared.items():
         hint = evaluate(annotation, names, model.__name__, name)
-        kind = resolve(hint, _is_model)
-        fields.append(_make_field(model.__name__, name, kind, said))
+        field = _make_field(model.__name__, name, resolve(hint, _is_model), said)
+        if isinstance(field, DocumentField):
+            field.check_annotation()
+        fields.append(field)
     if not any(field.said.is_key for field in fields):
         fields.insert(0, _default_key(model, fields))
     return fields
@@ -211,6 +212,9 @@ def _first_half(model: Any) -> ModelMapper:
     check_keys(mapper, keys)
     mapper.store_made = any(field.said.store_made for field in keys)
     mapper.key_columns = tuple(column for field in keys for column in field.column_values)
+    python = keys[0].type.python if len(keys) == 1 else None
+    is_plain = python in (int, bytes) or (python is not None and keys[0].type.kind == "uuid")
+    mapper.plain_key_type = python if is_plain else None
     _under_way[model] = mapper
     return mapper
 

@@ -13,7 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from graven.core.values import ABSENT
-from graven.errors import MappingError, NotLoadedError, UsageError
+from graven.errors import MappingError, NotFoundError, NotLoadedError, UsageError
 from graven.models.checks import shown
 from graven.models.declarations import MISSING, Declaration, field, key, many_to_many, owned
 from graven.models.rules import check_body, check_options, check_shadows
@@ -25,10 +25,7 @@ _SLOT_TYPE = type(type("_", (), {"__slots__": ("slot",)}).__dict__["slot"])
 
 
 class Hooks:
-    """What the constructor of every model asks.
-
-    Is there a unit of work that adds new objects by itself?
-    """
+    """What every constructor asks: which unit of work, if any, adds new objects by itself."""
 
     __slots__ = ("autoadd", "constructed", "lock")
 
@@ -75,12 +72,13 @@ def _needs_two_slots(annotation: Any, names: dict[str, Any], model: str, name: s
         return True
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, key, owned, many_to_many))
+@dataclass_transform(
+    eq_default=False,  # objects are compared, and hashed, by identity
+    kw_only_default=True,
+    field_specifiers=(field, key, owned, many_to_many),
+)
 class ModelType(type):
-    """The metaclass of models: slots for the annotations.
-
-    And query fields where the class is asked for them.
-    """
+    """The metaclass of models: slots for annotations, query fields as class attributes."""
 
     _declared: dict[str, tuple[Any, Declaration]]
     _names: dict[str, Any]
@@ -92,10 +90,7 @@ class ModelType(type):
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
     ) -> Any:
-        """Make the class; its fields are resolved at first use.
-
-        When all models they name are there.
-        """
+        """Make the class; fields are resolved at first use, when all they name is there."""
         if namespace.get("_is_guard"):
             return super().__new__(mcs, name, bases, namespace)
         annotations = {
@@ -134,10 +129,7 @@ class ModelType(type):
     def _collect(
         parents: list[ModelType], annotations: dict[str, Any], namespace: dict[str, Any]
     ) -> dict[str, tuple[Any, Declaration]]:
-        """Join the inherited declarations with those of this body.
-
-        And take the defaults out of the body.
-        """
+        """Join inherited declarations with the body's own, and take the defaults out of it."""
         declared: dict[str, tuple[Any, Declaration]] = {}
         for parent in reversed(parents):
             declared.update(parent._declared)
@@ -152,10 +144,7 @@ class ModelType(type):
     def _own_fields(
         parents: list[ModelType], annotations: dict[str, Any], is_abstract: bool
     ) -> list[str]:
-        """Name the fields that need slots in this class: its own.
-
-        And those of its abstract bases.
-        """
+        """Name the fields that need slots here: the class's own, and those of abstract bases."""
         if is_abstract:
             return []
         names: dict[str, None] = {}
@@ -257,7 +246,7 @@ def known_models(model: Any) -> dict[str, Any]:
 
 
 def _keep_init(cls: Any) -> None:
-    """Let a constructor of the user's own find a prepared object, and base constructors that ask."""
+    """Let a constructor of the user's own find a prepared object, and base constructors."""
     for base in cls.__mro__[1:]:
         if isinstance(base, ModelType) and not base._is_abstract:
             base._has_own_init = True
@@ -266,7 +255,7 @@ def _keep_init(cls: Any) -> None:
         return
 
     @wraps(written)
-    def __init__(self: Any, *arguments: Any, **fields: Any) -> None:  # noqa: N807
+    def __init__(self: Any, /, *arguments: Any, **fields: Any) -> None:  # noqa: N807
         mapper_of(type(self)).prepare(self)
         written(self, *arguments, **fields)
         if hooks.autoadd and self._origin is None:
@@ -290,9 +279,9 @@ def mapper_of(model: Any) -> Any:
 
 
 class Model(metaclass=ModelType):
-    """The base of all stored classes. Annotations are the fields; ``id.
+    """The base of all stored classes.
 
-    UUID`` is the key unless one is declared.
+    Annotations are the fields; ``id: UUID`` is the key unless one is declared.
 
     Options of the class: ``table`` (its name), ``guard`` (``"version"``, ``"fields"`` or
     ``"none"``: what an update checks), ``unique`` and ``indexes`` (tuples of tuples of field
@@ -308,7 +297,7 @@ class Model(metaclass=ModelType):
         @_origin.setter
         def _origin(self, origin: Any) -> None: ...
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         """Make an object of the values of its *fields*; those with a default may be left out."""
         model = type(self)
         construct = mapper_of(model).construct
@@ -352,6 +341,18 @@ class Model(metaclass=ModelType):
             "copy would have no part in it. Make a new object of the values that you need; to hand "
             "one to another process, send its key and get it there."
         )
+
+
+def leads_nowhere(mapper: Any, instance: Any, field: Any) -> NotFoundError:
+    """Make the error for a reference to an object that is not there."""
+    target, key = field.target, field.key_in(instance)
+    return NotFoundError(
+        f"cannot read {mapper.name}.{field.name} of {mapper.name} {mapper.key_of(instance)!r}: it "
+        f"refers to {target.name} {key!r}, which is not there. Somebody has deleted that meanwhile, "
+        "or wrote past graven with foreign keys off. Set the reference anew, or refresh the object.",
+        model=target.name,
+        key=key,
+    )
 
 
 def not_loaded(mapper: Any, instance: Any, name: str) -> NotLoadedError:

@@ -1,7 +1,4 @@
-"""Which tables belong to some models: their own, their link tables.
-
-And those of the models they refer to.
-"""
+"""Which tables belong to some models: theirs, their link tables, and what they refer to."""
 
 from __future__ import annotations
 
@@ -15,10 +12,7 @@ __all__ = ["tables_of"]
 
 
 def tables_of(mappers: Iterable[Any]) -> tuple[Table, ...]:
-    """Return the tables of *mappers* and of everything they reach, each once.
-
-    Those of the mappers first.
-    """
+    """Return the tables of *mappers* and of all they reach, each once, the mappers' own first."""
     tables: dict[Table, None] = {}
     links: dict[Table, None] = {}
     stack = [mapper.root for mapper in mappers]

@@ -1,4 +1,4 @@
-"""What a model may not declare: each rule raises a ``MappingError`` before any table is looked at."""
+"""What a model may not declare: each rule raises ``MappingError`` before a table is looked at."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from graven.core.mapper import Mapper
@@ -30,8 +30,8 @@ def table_name(model: Any) -> str:
     return str(model._options.get("table") or snake_case(model.__name__))
 
 
-def _free_name(wanted: str, taken: Sequence[str]) -> str:
-    return wanted if wanted not in taken else f"_{wanted}"
+def _free_name(wanted: str, taken: Iterable[str]) -> str:
+    return wanted if wanted not in {name.casefold() for name in taken} else f"_{wanted}"
 
 
 def _columns(root: Any, family: Sequence[Any]) -> dict[str, Column]:
@@ -41,10 +41,9 @@ def _columns(root: Any, family: Sequence[Any]) -> dict[str, Column]:
     for mapper in family:
         for field in mapper.fields:
             for column in field.column_values:
-                if column.name not in shared and not column.nullable:
-                    values = {name: getattr(column, name) for name in Column._fields}
-                    column = Column(**{**values, "nullable": True})
-                known = columns.setdefault(column.name, column)
+                may_lack = column.name not in shared
+                known = columns.get(column.name, column)
+                columns[column.name] = _joined(known, column, may_lack)
                 if known.kind != column.kind:
                     raise MappingError(
                         f"cannot lay out table {table_name(root.model)!r}: column {column.name!r} "
@@ -57,33 +56,58 @@ def _columns(root: Any, family: Sequence[Any]) -> dict[str, Column]:
     return columns
 
 
+def _joined(known: Column, column: Column, may_lack: bool) -> Column:
+    """Return a column that has room for what two classes of a family keep in it."""
+    choices = known.choices + tuple(one for one in column.choices if one not in known.choices)
+    return Column(
+        known.name,
+        known.kind,
+        known.nullable or column.nullable or may_lack,
+        known.unique or column.unique,
+        known.index or column.index,
+        choices if known.choices and column.choices else (),
+        known.renamed_from or column.renamed_from,
+    )
+
+
 def _reference(field: ReferenceField) -> Reference:
     target = field.target
     names = tuple(column.name for column in target.key_columns)
     return Reference(field.columns, table_name(target.root.model), names, field.said.on_delete)
 
 
-def _column_groups(root: Any, option: str) -> tuple[tuple[str, ...], ...]:
-    """Turn the field names of a class option into column names."""
-    groups = []
-    for names in root.model._options.get(option, ()):
-        try:
-            fields = [root.field(name) for name in ((names,) if isinstance(names, str) else names)]
-        except KeyError as error:
-            raise MappingError(
-                f"cannot lay out {root.name}: its option {option} names {error.args[0]!r}, which "
-                "is no field of it.",
-                model=root.name,
-            ) from error
-        groups.append(tuple(column for field in fields for column in field.columns))
+def _column_groups(family: Sequence[Any], option: str, flag: str) -> tuple[tuple[str, ...], ...]:
+    """Turn the field names of a class option into column names, each group once.
+
+    A reference of several columns that is declared so is a group too.
+    """
+    groups: dict[tuple[str, ...], None] = {}
+    for mapper in family:
+        for names in mapper.model._options.get(option, ()):
+            listed = (names,) if isinstance(names, str) else names
+            groups[tuple(_columns_named(mapper, option, listed))] = None
+        for field in mapper.references:
+            if len(field.columns) > 1 and getattr(field.said, flag):
+                groups[field.columns] = None
     return tuple(groups)
 
 
-def make_table(root: Any, family: Sequence[Any]) -> Table:
-    """Lay out the table of *root* and its subclasses: key first, then fields, discriminator.
+def _columns_named(mapper: Any, option: str, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        columns = mapper.field(name).columns if name in mapper.field_index else ()
+        if not columns:
+            raise MappingError(
+                f"cannot lay out {mapper.name}: its option {option} names {name!r}, which is no "
+                "field of it that has a column. Give tuples of names of fields, as in "
+                f"{option}=(('owner', 'number'),).",
+                model=mapper.name,
+                field=name,
+            )
+        yield from columns
 
-    Version.
-    """
+
+def make_table(root: Any, family: Sequence[Any]) -> Table:
+    """Lay out the table of *root* and its subclasses: key, fields, discriminator, version."""
     columns = _columns(root, family)
     key = tuple(column.name for column in root.key_columns)
     if len(family) > 1:
@@ -108,16 +132,13 @@ def make_table(root: Any, family: Sequence[Any]) -> Table:
         store_made=root.store_made,
         graven_made=_is_graven_made(root),
         references=tuple(references.values()),
-        uniques=_column_groups(root, "unique"),
-        indexes=_column_groups(root, "indexes"),
+        uniques=_column_groups(family, "unique", "unique"),
+        indexes=_column_groups(family, "indexes", "index"),
     )
 
 
 def _is_graven_made(root: Any) -> bool:
-    """Say whether no key ever comes back: the default UUID.
-
-    Or a number that the store counts up.
-    """
+    """Say whether no key ever comes back: the default UUID, or one that the store counts up."""
     return root.store_made or not any(said.is_key for _, said in root.model._declared.values())
 
 

@@ -1,7 +1,4 @@
-"""From an annotation to what is stored: kinds of scalars, references.
-
-Documents and lists of models.
-"""
+"""From an annotation to what is stored: scalars, references, documents and lists of models."""
 
 from __future__ import annotations
 
@@ -165,10 +162,7 @@ def models_inside(hint: Any, is_model: Callable[[Any], bool]) -> list[Any]:
 
 
 def names_in(module: str, local_names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that an annotation written in *module*, with *local_names* around it.
-
-    Can mean.
-    """
+    """Return the names that an annotation in *module*, with *local_names* around it, can mean."""
     found = sys.modules.get(module)
     return {**vars(found), **local_names} if found is not None else dict(local_names)
 

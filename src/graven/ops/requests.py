@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 R = TypeVar("R")
+#: A generator of requests that returns an ``R``.
 Flow = Generator["Operation[Any]", Any, R]
 Row = tuple[object, ...]
 
@@ -74,9 +75,7 @@ class Fetch(Operation[list[Row]]):
 
 
 class FetchKeys(Operation[list[Row]]):
-    """Reply with the rows of *table* whose *by* columns hold one of *keys*, in store form.
-
-    In any order.
+    """Reply with the rows whose *by* columns hold one of *keys*, in store form, in any order.
 
     A key is a tuple with a value for each column of *by*: in Python form, or, if *encoded*, in
     store form. *columns* are those returned.
@@ -124,9 +123,9 @@ class Update(Operation[int]):
 
 
 class Delete(Operation[int]):
-    """Delete single rows; replies with the number matched. A row of *rows* is the key.
+    """Delete single rows; replies with the number matched.
 
-    Then the guards' values.
+    A row of *rows* is the key, then the guards' values.
     """
 
     table: Table
@@ -145,6 +144,7 @@ class Sweep(Operation[int]):
     rows: Sequence[Row]
 
 
+#: A write of rows of a model's own table.
 Write = Insert | Update | Delete
 
 
@@ -159,9 +159,7 @@ class Execute(Operation[tuple[list[Row], tuple[str, ...]]]):
 
 
 class TableShape(Value):
-    """What the store says of a table: each column as ``(name, declared type, not null)``.
-
-    Its key, its indexes.
+    """What the store says of a table: ``(name, declared type, not null)`` of columns, key, indexes.
 
     An index is ``(name, columns, unique)``; partial ones and those on expressions are left out.
     *kinds* has, for each column, the kinds of value that it holds unchanged. *defaulted* names the

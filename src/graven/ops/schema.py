@@ -54,11 +54,8 @@ class Table(Value):
     uniques: tuple[tuple[str, ...], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def column(self, name: str) -> Column:
         """Return the column of that *name*; ``KeyError`` if there is none."""

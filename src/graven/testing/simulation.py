@@ -2,29 +2,30 @@
 
 What a flow asks of the outside world are values, so the world can end between any two of them::
 
-    with CrashingSQLite(db, crash_before=3) as simulated:
+    with SimulatedSQLite(db, crash_before=3, remains=folder / "crashed.db") as simulated:
         with pytest.raises(Crash):
-            session.commit()
-    print(simulated.requests)   # what was performed before the crash
+            book_a_flight(db)
+    after = Database(f"sqlite:///{folder}/crashed.db")   # what the next process finds
 
-A crash takes the connection away without a word, as the death of a process does: what was not
-committed is gone, and nothing of the program is asked to clean up. Raised errors come as *replies*,
-so that the flow has to deal with them. The requests are counted from the one that comes first in
-the block, over all connections of the database.
+To try every moment, count the requests of a run that is left alone, and repeat it for every number
+up to that.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from graven.drivers.sqlite import Settle, SQLiteConnection
-from graven.ops.requests import Flow, Operation
+from graven.drivers.sqlite import SQLiteConnection
+from graven.errors import UsageError
+from graven.ops.requests import Operation
 
-__all__ = ["Crash", "CrashingSQLite", "Performed"]
+__all__ = ["Crash", "SimulatedSQLite"]
 
-R = TypeVar("R")
+Performers = dict[type[Operation[Any]], Callable[[Any], Any]]
 
 
 class Crash(BaseException):
@@ -34,28 +35,21 @@ class Crash(BaseException):
     """
 
 
-class Performed:
-    """What was asked of the store, in order, and where that ended."""
+class SimulatedSQLite:
+    """A block in which the world ends before request *crash_before*, or answers with an error.
 
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.requests: list[Operation[Any]] = []
+    Requests are counted from 0 in the order in which flows make them, over all connections that
+    are taken in the block; ``requests`` has those that were made. Without options they are only
+    recorded.
 
-    def __len__(self) -> int:
-        return len(self.requests)
+    With *crash_before*, the files of the database are copied to *remains* as they are at that
+    moment, which is what a killed process leaves behind, and :class:`Crash` is raised; later
+    requests are refused likewise, so that nothing can be cleaned up.
 
-    def names(self) -> list[str]:
-        """Return the kinds of the requests, in order."""
-        return [type(request).__name__ for request in self.requests]
+    With *error_at*, request *error_at* is not performed, and its reply is ``error()``; all others
+    are performed as usual.
 
-
-class CrashingSQLite(Performed):
-    """A block in which a database ends before request *crash_before*, or answers it with an error.
-
-    Requests are counted from 0; ``None`` for both only records them. With *error_at*, request
-    *error_at* is not performed and its reply is ``error()``; everything after it is performed as
-    usual. Give the blocking :class:`~graven.Database`; a crash can be told from the outside by
-    opening the file anew.
+    :raises UsageError: if *db* is not a blocking ``Database`` in a file.
     """
 
     def __init__(
@@ -63,19 +57,27 @@ class CrashingSQLite(Performed):
         db: Any,
         *,
         crash_before: int | None = None,
+        remains: Path | None = None,
         error_at: int | None = None,
         error: Callable[[], Exception] | None = None,
     ) -> None:
         """Prepare for *db*; nothing happens before the block is entered."""
-        super().__init__()
+        if (crash_before is None) != (remains is None) or (error_at is None) != (error is None):
+            raise UsageError(
+                "cannot simulate: crash_before and remains go together, and so do error_at and "
+                "error. Give both of a pair, or none."
+            )
+        self.requests: list[Operation[Any]] = []
+        self.is_crashed = False
         self._pool = db.pool
-        self._crash_before, self._error_at = crash_before, error_at
-        self._error = error
-        self._acquire: Callable[[], SQLiteConnection] = db.pool.acquire
+        self._path = _path_of(db)
+        self._crash_before, self._remains = crash_before, remains
+        self._error_at, self._error = error_at, error
+        self._real: list[tuple[SQLiteConnection, Performers]] = []
 
-    def __enter__(self) -> CrashingSQLite:
+    def __enter__(self) -> SimulatedSQLite:
         """Put the simulated driver between the flows and the database."""
-        self._pool.acquire = self._simulated
+        self._pool.acquire = self._acquire
         return self
 
     def __exit__(
@@ -86,66 +88,56 @@ class CrashingSQLite(Performed):
     ) -> None:
         """Take it out again."""
         del self._pool.acquire
+        for connection, performers in self._real:
+            connection._performers = performers
 
-    def _simulated(self) -> SQLiteConnection:
-        connection = self._acquire()
-        if not isinstance(connection, _Simulated):
-            connection = _Simulated(connection)
-        connection.world = self
+    def _acquire(self) -> SQLiteConnection:
+        connection: SQLiteConnection = type(self._pool).acquire(self._pool)
+        real = connection._performers
+        if not isinstance(real, _Simulated):
+            self._real.append((connection, real))
+            connection._performers = _Simulated(self, real)
         return connection
 
-    def perform(self, connection: _Simulated, request: Operation[R]) -> R:
-        """Perform one request of a flow, or end the world before it."""
+    def perform(self, request: Operation[Any], performer: Callable[[Any], Any]) -> Any:
+        """Perform one request, or what was asked for in its place."""
         number = len(self.requests)
-        if number == self._crash_before:
-            connection.die()
+        if number == self._crash_before and not self.is_crashed:
+            self._copy_remains()
+            self.is_crashed = True
+        if self.is_crashed:
             raise Crash
         self.requests.append(request)
         if number == self._error_at and self._error is not None:
             raise self._error()
-        return connection.really_perform(request)
+        return performer(request)
+
+    def _copy_remains(self) -> None:
+        """Copy the files that a killed process leaves: the database and its write-ahead log."""
+        for ending in ("", "-wal"):
+            source = Path(f"{self._path}{ending}")
+            if source.exists():
+                shutil.copyfile(source, f"{self._remains}{ending}")
 
 
-class _Simulated(SQLiteConnection):
-    """A connection that asks the simulated world about every request."""
+class _Simulated(Performers):
+    """The performers of a connection, each asking the simulated world first."""
 
-    __slots__ = ("world",)
-    world: CrashingSQLite
+    def __init__(self, world: SimulatedSQLite, real: Performers) -> None:
+        super().__init__(real)
+        self._world = world
 
-    def __init__(self, real: SQLiteConnection) -> None:
-        for name in SQLiteConnection.__slots__:
-            setattr(self, name, getattr(real, name))
+    def __getitem__(self, kind: type[Operation[Any]]) -> Callable[[Any], Any]:
+        performer = super().__getitem__(kind)
+        return lambda request: self._world.perform(request, performer)
 
-    def really_perform(self, request: Operation[R]) -> R:
-        return super().perform(request)
 
-    def die(self) -> None:
-        """Drop the connection as the death of the process would: uncommitted work is gone."""
-        self.statements.close()
-
-    def run(self, flow: Flow[R], settle: Settle | None = None) -> R:
-        """Drive *flow*; after a crash nobody is told, as nobody is there any more."""
-        try:
-            result = self._drive_simulated(flow)
-        except Crash:
-            flow.close()
-            raise
-        except BaseException as error:
-            self._end(settle, None, error)
-            raise
-        self._end(settle, result, None)
-        return result
-
-    def _drive_simulated(self, flow: Flow[R]) -> R:
-        try:
-            request = next(flow)
-            while True:
-                try:
-                    reply = self.world.perform(self, request)
-                except Exception as error:  # noqa: BLE001 - it is the flow's to judge
-                    request = flow.throw(error)
-                else:
-                    request = flow.send(reply)
-        except StopIteration as end:
-            result: R = end.value
-            return result
+def _path_of(db: Any) -> str:
+    opener = getattr(db.pool, "_opener", None)
+    path: str | None = opener.address.path if opener is not None else None
+    if path is None:
+        raise UsageError(
+            f"cannot simulate crashes of {db!r}: only a blocking Database in a file of SQLite "
+            "leaves something behind. Give one, as Database('sqlite:///test.db')."
+        )
+    return path
