@@ -64,6 +64,7 @@ __all__ = [
 
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
+_CONTAINERS: tuple[Any, ...] = (tuple, list, set, frozenset)
 _VALUE_MODULES = ("datetime", "decimal", "uuid")
 
 
@@ -76,10 +77,10 @@ def _portable(value: Any) -> Any:
 
     A session, a scope or an object of the caller's own need not pickle; an error always does.
     """
-    kind: type[Any] = type(value)
+    kind = value.__class__
     if kind in _SCALARS or kind.__module__ in _VALUE_MODULES:
         return value
-    if kind in (tuple, list, set, frozenset):
+    if kind in _CONTAINERS:
         return kind(map(_portable, value))
     if kind is dict:
         return {_portable(key): _portable(one) for key, one in value.items()}

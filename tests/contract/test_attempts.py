@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sqlite3
 import threading
 import time
@@ -155,9 +154,9 @@ def test_a_break_whose_commit_was_refused_is_reported(db: Any, url: str) -> None
                 bump(db)
                 tally.count += 1
                 break
+        del attempts
         with pytest.warns(RuntimeWarning, match="nothing was written"):
-            del attempts, attempt
-            gc.collect()
+            del attempt
     assert counts(db) == [100, 0]
 
 

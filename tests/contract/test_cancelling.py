@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -292,6 +291,6 @@ async def test_a_break_whose_commit_was_refused_is_reported(db: AsyncDatabase, u
             crate.weight += 1
             break
     assert isinstance(attempt.error, ConcurrentUpdate)
+    del attempts
     with pytest.warns(RuntimeWarning, match="nothing was written"):
-        del attempts, attempt
-        gc.collect()
+        del attempt

@@ -102,7 +102,7 @@ def saved(db: Any, **fields: Any) -> Any:
     return sheet.id
 
 
-@pytest.mark.parametrize(("name", "value"), FULL, ids=range(len(REFUSED)))
+@pytest.mark.parametrize(("name", "value"), FULL, ids=range(len(FULL)))
 def test_a_document_comes_back_with_its_types(
     open_db: Callable[..., Any], name: str, value: Any
 ) -> None:

@@ -342,7 +342,7 @@ def test_a_key_that_the_store_has_is_refused_and_named(open_db: Callable[..., An
     with db.session() as session:
         late = Numbered(id=1, name="late")
         session.add(Numbered(id=7), late)
-        with pytest.raises(UniqueError, match="key is taken") as caught:
+        with pytest.raises(UniqueError, match="id must be unique") as caught:
             session.commit()
         assert (caught.value.model, caught.value.key) == ("Numbered", 1)
         late.id = 8

@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
-from graven import ConcurrentUpdate, Conflict, FieldConflict, Model, UniqueError, field, key
-from graven import many_to_many
+from graven import (
+    ConcurrentUpdate,
+    Conflict,
+    FieldConflict,
+    Model,
+    UniqueError,
+    field,
+    key,
+    many_to_many,
+)
 from graven.errors import DataError, NotFoundError, SessionError
 
 
@@ -301,7 +309,7 @@ def test_inserting_a_key_that_was_read_as_free_is_a_lost_race(open_db: Opened) -
         put(db, Safe(id=1, owner="Bob"))
         found = stored(db, "select version from safe")[0][0]
         session.add(*(Safe(id=n, owner="Eve") for n in range(1, 30)))
-        with pytest.raises(ConcurrentUpdate, match="it was not there") as caught:
+        with pytest.raises(ConcurrentUpdate, match="Safe 1 was not there") as caught:
             session.commit()
         assert len(session.new) == 29
         session.rollback()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from graven import Model, UniqueError, key
+from graven.core.collect import collect
 from graven.core.conflicts import LostRace
 from graven.core.planner import make_plan
-from graven.core.collect import collect
 from graven.core.unit import UnitOfWork
 from graven.dialects.sqlite import SQLiteDialect
 from graven.errors import BusyRetry, ForeignKeyError, StoreError

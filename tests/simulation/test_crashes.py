@@ -174,9 +174,9 @@ def test_a_crash_after_the_last_request_leaves_everything(tmp_path: Path, work: 
         work(session)
         session.commit()
         done = contents(tmp_path / "store.db")
-        with SimulatedSQLite(db, crash_before=0, remains=tmp_path / "crashed.db"):
-            with pytest.raises(Crash):
-                session.query(Genre).all()
+        remains = tmp_path / "crashed.db"
+        with SimulatedSQLite(db, crash_before=0, remains=remains), pytest.raises(Crash):
+            session.query(Genre).all()
     db.close()
     assert contents(tmp_path / "crashed.db") == done != before
 
@@ -227,18 +227,18 @@ def test_an_error_while_flushing_leaves_everything_pending(tmp_path: Path) -> No
     db = prepared(tmp_path)
     before = contents(tmp_path / "store.db")
     for k in range(1, 4):
-        with SimulatedSQLite(db, error_at=k, error=lambda: StoreError("no")):
-            with db.session() as session:
-                author = Author(name="Flushed")
-                genre = session.get(Genre, "epic")
-                genre.rank = 3
-                session.add(author)
-                with pytest.raises(StoreError):
-                    session.flush()
-                assert author.id is None
-                assert [*session.new, *session.dirty] == [author, genre]
-                assert contents(tmp_path / "store.db") == before
-                session.rollback()
+        simulated = SimulatedSQLite(db, error_at=k, error=lambda: StoreError("no"))
+        with simulated, db.session() as session:
+            author = Author(name="Flushed")
+            genre = session.get(Genre, "epic")
+            genre.rank = 3
+            session.add(author)
+            with pytest.raises(StoreError):
+                session.flush()
+            assert author.id is None
+            assert [*session.new, *session.dirty] == [author, genre]
+            assert contents(tmp_path / "store.db") == before
+            session.rollback()
     db.close()
 
 

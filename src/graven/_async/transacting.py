@@ -40,6 +40,8 @@ from graven.ops.requests import Flow
 if TYPE_CHECKING:
     from graven._async.database import AsyncDatabase
     from graven._async.transaction import AsyncTransaction
+    from graven.core.planner import Entry
+    from graven.core.records import ObjectRecord
     from graven.core.scopes import Scope
     from graven.core.unit import UnitOfWork
 
@@ -237,7 +239,7 @@ class AsyncTransacting(AsyncLoading):
         self._has_flushed = True
 
     def _everything(self) -> list[Any]:
-        entries = {}
+        entries: dict[ObjectRecord, Entry] = {}
         for scope in self._unit.all_scopes():
             for entry in collect(self._unit, scope, None):
                 known = entries.setdefault(entry.record, entry)

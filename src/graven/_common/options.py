@@ -21,7 +21,7 @@ def checked_isolation(isolation: str) -> str:
     return isolation
 
 
-def pool_class_for(url: str, sqlite: Any) -> Any:
+def pool_class_for(url: Any, sqlite: Any) -> Any:
     """Return the class of pools for *url*."""
     scheme = url.partition(":")[0] if isinstance(url, str) else ""
     if scheme != "sqlite":

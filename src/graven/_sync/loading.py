@@ -20,6 +20,7 @@ from graven.flows.load import fetch_by_keys, fetch_statement, include, lists_rea
 from graven.flows.transaction import begin_first
 from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, unstorable
 from graven.models.model import Model, mapper_of
+from graven.models.types import member_value
 from graven.ops.requests import Flow
 
 if TYPE_CHECKING:
@@ -162,16 +163,19 @@ class Loading:
         if type(key) is kind and (kind is not int or INTEGER_MIN <= key <= INTEGER_MAX):
             return (key,)
         parts = key if len(mapper.key_fields) > 1 else (key,)
+        stored = []
         if not isinstance(parts, tuple) or len(parts) != len(mapper.key_fields):
             expected = f"a tuple of {', '.join(mapper.key_fields)}"
             raise _no_key(mapper, key, expected)
         for name, part in zip(mapper.key_fields, parts, strict=True):
-            python, kind = mapper.field(name).type.python, mapper.field(name).type.kind
-            if not fits(part, python):
-                raise _no_key(mapper, key, python.__name__)
-            if why := unstorable(kind, part):
-                raise _no_key(mapper, key, python.__name__, why)
-        return parts
+            declared = mapper.field(name).type
+            if not fits(part, declared.python):
+                raise _no_key(mapper, key, declared.python.__name__)
+            value = member_value(declared, part) if declared.choices else part
+            if why := unstorable(declared.kind, value):
+                raise _no_key(mapper, key, declared.python.__name__, why)
+            stored.append(value)
+        return tuple(stored)
 
     def _is_deleted(self, mapper: Any, key: Any) -> bool:
         """Say whether the object with that key is deleted in this session."""

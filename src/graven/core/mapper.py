@@ -72,6 +72,7 @@ class Mapper:
     table: Table
     root: Mapper
     guard_mode: str
+    store_made: bool
     discriminator: str | None
     fields: tuple[Any, ...]
     field_index: dict[str, int]

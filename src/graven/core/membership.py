@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import ref
 
+from graven.core.keys import duplicate, unusable, vacate
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
 from graven.core.scopes import UNDO_CLEAN, UNDO_NONE
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS, Grave, Tracking, clean_key
 from graven.core.values import ABSENT
-from graven.errors import DuplicateRecordError, SessionError, StateChangeError
+from graven.errors import SessionError, StateChangeError
 
 __all__ = ["Membership"]
 
@@ -63,10 +64,13 @@ class Membership(Tracking):
                 continue
             key = key_of(instance)
             if key is not None:
-                if key in entries and entries[key]() is not None:
-                    raise self._duplicate(mapper, key, entries[key]())
+                try:
+                    if key in entries and (other := entries[key]()) is not None:
+                        vacate(self, mapper, key, other)
+                except TypeError as error:
+                    raise unusable(mapper, key) from error
                 if key in buried:
-                    raise self._duplicate(mapper, key, buried[key])
+                    raise duplicate(self, mapper, key, buried[key])
                 entries[key] = ref(instance)
             instance._origin = fresh
             record = ObjectRecord(mapper, instance, INSERTED, None, 0, key)
@@ -127,10 +131,14 @@ class Membership(Tracking):
     def _register(self, instance: Any, mapper: Mapper, draft: bool) -> None:
         key = mapper.key_of(instance)
         identity = self.map_of(mapper)
-        if key is not None and (other := identity.get(key)) is not None and other is not instance:
-            raise self._duplicate(mapper, key, other)
+        try:
+            other = identity.get(key) if key is not None else None
+        except TypeError as error:
+            raise unusable(mapper, key) from error
+        if other is not None and other is not instance:
+            vacate(self, mapper, key, other)
         if key in identity.buried and identity.buried[key] is not instance:
-            raise self._duplicate(mapper, key, identity.buried[key])
+            raise duplicate(self, mapper, key, identity.buried[key])
         SET_ATTRIBUTE(instance, "_origin", self.fresh)
         record = ObjectRecord(mapper, instance, None, None, 0, key)
         self.records[instance] = record
@@ -153,17 +161,6 @@ class Membership(Tracking):
                 del self.flushed[gone]
                 self.flushed[record] = None
                 return
-
-    def _duplicate(self, mapper: Mapper, key: Any, other: Any) -> DuplicateRecordError:
-        return DuplicateRecordError(
-            f"cannot add {mapper.name} {key!r}: this session has another object with that key, "
-            f"{other!r:.200}. "
-            "There is one object per key; change the one that is there, which session.get "
-            "returns, or use another key. If it was deleted, commit that first.",
-            table=mapper.table.name,
-            row=key,
-            state=self.state(other),
-        )
 
     def _undelete(self, record: ObjectRecord) -> None:
         self.refuse_sealed("take a deletion back", (record,))
@@ -340,7 +337,7 @@ class Membership(Tracking):
         key = mapper.key_of(instance)
         other = self.find(mapper, key) if key is not None else None
         if other is not None and other is not instance:
-            raise self._duplicate(mapper, key, other)
+            vacate(self, mapper, key, other)
         state, clean = unit.release(instance)
         if clean is None:
             self._register(instance, mapper, state == INITIALIZED)

@@ -244,7 +244,7 @@ def _plan_patches(plan: Plan, postponed: dict[Entry, list[Any]], bindings: Bindi
         binding = bindings(mapper)
         columns, values = binding.update(bits)
         version = (mapper.table.version,) if mapper.table.version else ()
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for entry in entries:
             instance = entry.record.instance
             key = (plan.later(instance),) if entry.made_key else binding.key_row(entry.record.key)

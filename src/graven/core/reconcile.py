@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 from weakref import ref
 
+from graven.core.identity import IdentityMap
 from graven.core.lifecycle import CHANGED, DELETED, INSERTED
 from graven.core.mapper import Mapper
 from graven.core.plan import Entry, Plan
@@ -178,11 +179,18 @@ def _take_over_quietly(
         if entry.action == "insert":
             key = key_of(instance)
             if key is not record.key or key not in known:
+                _leave(identity, record)
                 known[key] = ref(instance)
         if version != identity.usual or identity.versions or identity.absent:
             remember(key, version)
         records.pop(instance, None)
         undo.pop(record, None)
+
+
+def _leave(identity: IdentityMap, record: ObjectRecord) -> None:
+    """Free the key that a new object was added with, if it has got another one since."""
+    if identity.get(record.key) is record.instance:
+        del identity.entries[record.key]
 
 
 def _take_keys(unit: UnitOfWork, plan: Plan, made: Mapping[int, object]) -> None:
@@ -203,6 +211,7 @@ def _written(unit: UnitOfWork, entry: Entry) -> None:
     SET_ATTRIBUTE(instance, "_origin", unit.origin(version))
     identity = unit.map_of(record.mapper)
     if entry.action == "insert":
+        _leave(identity, record)
         record.key = record.mapper.key_of(instance)
         identity.put(record.key, instance, version)
     else:

@@ -25,7 +25,7 @@ class Absent:
 ABSENT: Final = Absent()
 
 
-def same(left: Any, right: Any) -> bool:
+def same(left: object, right: object) -> bool:
     """Say whether two values are the same: equal in type and in value, at any depth.
 
     ``1`` is not ``True``, ``1.0`` is not ``1``, a NaN is the same as itself, and two decimals are
@@ -38,27 +38,24 @@ def same(left: Any, right: Any) -> bool:
     """
     if left is right:
         return True
-    kind: type[Any] = type(left)
+    kind = type(left)
     if kind is not type(right):
         return False
+    if kind in _PLAIN:
+        return left == right or (left != left and right != right)
     compare = _BY_KIND.get(kind)
     if compare is not None:
         return compare(left, right)
-    if left == right:
-        return kind in _PLAIN or _same_inside(kind, left, right)
-    return bool(left != left and right != right) or _same_inside(kind, left, right, False)
+    is_equal = bool(left == right) or bool(left != left and right != right)
+    return _same_inside(kind, left, right, is_equal)
 
 
-def _same_inside(kind: Any, left: Any, right: Any, otherwise: bool = True) -> bool:
+def _same_inside(kind: Any, left: Any, right: Any, otherwise: bool) -> bool:
     """Compare the fields of a dataclass or struct; of other objects only the identity may count."""
-    if kind in _PLAIN:
-        return otherwise
     fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None)
     if fields is None:
         return otherwise and kind.__hash__ is not object.__hash__
-    return all(
-        same(getattr(left, name, ABSENT), getattr(right, name, ABSENT)) for name in fields
-    )
+    return all(same(getattr(left, name, ABSENT), getattr(right, name, ABSENT)) for name in fields)
 
 
 def _same_items(left: Any, right: Any) -> bool:

@@ -225,8 +225,11 @@ class SQLiteStatements:
         return found.st_dev, found.st_ino
 
     def check_file(self, text: str) -> None:
-        """See that the file is still where it was opened: SQLite itself would go on writing into
-        a file that nobody can find any more, and call that a commit."""
+        """See that the file is still where it was opened.
+
+        SQLite itself would go on writing into a file that nobody can find any more, and call that a
+        commit.
+        """
         if self._inode is None or self._inode_now() == self._inode:
             return
         self.broken = True

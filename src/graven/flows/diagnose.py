@@ -44,10 +44,10 @@ def who_refers(tables: Iterable[Table], written: Collection[str]) -> Flow[tuple[
         if table.references
         and (table.name in written or any(r.table in written for r in table.references))
     ]
-    there = []
+    there: dict[Table, None] = {}
     for table in doubtful:
         if (yield from Inspect(table.name)) is not None:
-            there.append(table)
+            there[table] = None
     return tuple((yield from Orphans(tuple(there)))) if there else ()
 
 

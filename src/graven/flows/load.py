@@ -6,6 +6,7 @@ One query for each table and level.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from graven.core.query import Load
 from graven.ops.conditions import Select
@@ -61,10 +62,9 @@ def fetch_one_key(table: Table, columns: tuple[str, ...], keys: tuple[Row, ...])
     return (yield from FetchKeys(table, columns, table.key, keys))
 
 
-def fetch_statement(statement: str, parameters: object) -> Flow[tuple[list[Row], tuple[str, ...]]]:
+def fetch_statement(statement: str, parameters: Any) -> Flow[tuple[list[Row], tuple[str, ...]]]:
     """Execute a statement of the user's own."""
-    reply = yield from Execute(statement, parameters)  # type: ignore[arg-type]
-    return reply
+    return (yield from Execute(statement, parameters))
 
 
 def has_table(name: str) -> Flow[bool]:

@@ -9,41 +9,14 @@ from typing import Any
 from weakref import ref
 
 from graven.core.identity import IdentityMap, Origin
-from graven.core.values import ABSENT
-from graven.errors import DataError, MappingError
-from graven.models.checks import checker, refuse, suspicious, unstorable
+from graven.models.checks import checker, refuse, suspicious
+from graven.models.faults import Members, unknown_class, unwritable
 from graven.models.fields import DocumentField, ModelField, ReferenceField, ScalarField
 from graven.models.source import compile_function
-from graven.models.types import members_by_value
 
 __all__ = ["ModelBinding"]
 
 Codec = Mapping[str, Callable[[Any], Any] | None]
-
-
-class _Members(dict[Any, Any]):
-    """The members of an enumeration by what stands for them in the store."""
-
-    __slots__ = ("field",)
-
-    def __init__(self, field: ScalarField) -> None:
-        super().__init__(members_by_value(field.type))
-        self.field = field
-
-    def __missing__(self, value: Any) -> Any:
-        python = self.field.type.python
-        if issubclass(python, enum.Flag):
-            return python(value)
-        where = f"{self.field.owner}.{self.field.name}"
-        raise DataError(
-            f"cannot read {where}: found {value!r}, which stands for no member of "
-            f"{python.__name__}. Usually a member was renamed or removed while rows still have "
-            "it; add it again, or change the rows.",
-            model=self.field.owner,
-            field=self.field.name,
-            value=value,
-            expected=python.__name__,
-        )
 
 
 class ModelBinding:
@@ -57,7 +30,6 @@ class ModelBinding:
         self._updates: dict[int, tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]] = {}
         self.stored_fields = [field for field in mapper.fields if field.columns]
         family = (mapper.root, *mapper.root.subclasses)
-        self._key_encoders = [self._encoder(field) for field in _key_fields(mapper)]
         self.columns: tuple[str, ...] = tuple(column.name for column in mapper.table.columns)
         inserted = [field for field in self.stored_fields if not field.said.store_made]
         names = [name for field in inserted for name in field.columns]
@@ -74,11 +46,11 @@ class ModelBinding:
 
     def _key_sources(self, names: dict[str, Any]) -> list[str]:
         """Return the source of each part of the variable ``key`` in store form."""
-        columns = self.mapper.key_columns
+        fields = _key_fields(self.mapper)
         sources = []
-        for index, column in enumerate(columns):
-            part = "key" if len(columns) == 1 else f"key[{index}]"
-            encode = self._encoders[column.kind]
+        for index, field in enumerate(fields):
+            part = "key" if len(fields) == 1 else f"key[{index}]"
+            encode = self._encoder(field)
             if encode is not None:
                 names[f"encode_key_{index}"] = encode
                 part = f"encode_key_{index}({part})"
@@ -142,7 +114,7 @@ class ModelBinding:
 
     def _decoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
         if issubclass(field.type.python, enum.Enum):
-            return _Members(field).__getitem__
+            return Members(field).__getitem__
         return self._decoders[field.type.kind]
 
     def _values_function(
@@ -162,9 +134,9 @@ class ModelBinding:
             elif isinstance(field, ScalarField):
                 self._scalar_source(field, names, body)
                 results.append(f"v_{field.name}")
-        names["unset"] = self._unset
+        names["unwritable"] = unwritable
         body = ["try:", *(f"    {line}" for line in body or ["pass"])]
-        body += ["except (AttributeError, OverflowError) as error:", "    raise unset(o, error)"]
+        body += ["except (AttributeError, OverflowError) as error:", "    raise unwritable(o, error)"]
         if purpose == "insert" and self.mapper.discriminator is not None:
             results.append(repr(self.mapper.discriminator))
         signature = "o, later"
@@ -176,21 +148,6 @@ class ModelBinding:
             signature += ", key, version"
         body.append(f"return ({''.join(f'{result}, ' for result in results)})")
         return compile_function(self.mapper.name, title, signature, body, names)  # type: ignore[no-any-return]
-
-    def _unset(self, instance: Any, error: Exception) -> Exception:
-        """Say which field has no value at all, or one that no conversion could take."""
-        key = self.mapper.key_of
-        for field in self.mapper.fields:
-            if isinstance(field, ScalarField):
-                value, python = field.loaded(instance), field.type.python
-                expected = python.__name__ + (" or None" if field.nullable else "")
-                if value is ABSENT:
-                    why = "It was never given a value: usually an __init__ or a del left it out."
-                    return refuse(self.mapper.name, "", field.name, value, expected, why)
-                why = "" if value is None else unstorable(field.type.kind, value)
-                if why:
-                    return refuse(self.mapper.name, key(instance), field.name, value, expected, why)
-        return error
 
     def _scalar_source(self, field: ScalarField, names: dict[str, Any], body: list[str]) -> None:
         name, python = field.name, field.type.python
@@ -382,7 +339,9 @@ class ModelBinding:
         members: list[Any] | None = [] if peers else None
         found = []
         for row in rows:
-            mapper = classes.get(row[kind_at]) or self._unknown_class(row[kind_at])
+            mapper = classes.get(row[kind_at])
+            if mapper is None:
+                raise unknown_class(self.mapper.root, row[kind_at])
             image = self._make_row[mapper.discriminator](row)
             key = _key_in(mapper, image)
             instance = identity.get(key)
@@ -401,17 +360,6 @@ class ModelBinding:
         if members is not None:
             members[:] = map(ref, found)
         return found
-
-    def _unknown_class(self, kind: object) -> Any:
-        root = self.mapper.root
-        raise MappingError(
-            f"cannot read a row of table {root.table.name!r}: it is of class {kind!r}, and "
-            f"{root.name} has no subclass of that name here. Usually the class was renamed, or its "
-            "module is not imported; import it before the first use of the base.",
-            model=root.name,
-            field=root.discriminator_column,
-            table=root.table.name,
-        )
 
     def image(self, row: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
         """Return the captured image and the version of a fetched row."""
