@@ -29,6 +29,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!graven\.).*"),  # only our own names can be linked offline
     ("py:mod", r"graven\..*"),  # a package need not have a page of its own
+    ("py:class", r"graven\.models\.declarations\.Naive"),  # a mark inside NaiveDatetime
+    ("py:.*", r"graven\._.*"),  # nor what is private: bases of public classes, live views
     ("py:.*", r".*\.[A-Z]"),  # type variables
 ]
 suppress_warnings = ["misc.highlighting_failure"]

@@ -146,18 +146,30 @@ def test_a_break_or_return_in_the_block_commits(db: Any) -> None:
 
 
 def test_a_break_whose_commit_was_refused_is_reported(db: Any, url: str) -> None:
-    with Database(url) as blocking:
-        attempts = blocking.attempts(backoff=AT_ONCE)
-        for attempt in attempts:
+    def left_by_break(blocking: Database) -> Any:
+        for attempt in blocking.attempts(backoff=AT_ONCE):
             with attempt as session:
-                tally = session.get(Tally, 1)
+                tally: Any = session.get(Tally, 1)
                 bump(db)
                 tally.count += 1
                 break
-        del attempts
-        with pytest.warns(RuntimeWarning, match="nothing was written"):
-            del attempt
+        return attempt.error
+
+    blocking = Database(url)
+    with pytest.warns(RuntimeWarning, match="nothing was written"):
+        error = left_by_break(blocking)
+    blocking.close()
+    assert isinstance(error, ConcurrentUpdate)
     assert counts(db) == [100, 0]
+
+
+def test_an_attempt_is_entered_once(db: Any) -> None:
+    for attempt in db.attempts():
+        with attempt as session:
+            session.get(Tally, 1).count = 1
+        with pytest.raises(UsageError, match="it stands for one try"), attempt:
+            pass
+    assert counts(db) == [1, 0]
 
 
 def test_a_loop_that_never_enters_an_attempt_ends(db: Any) -> None:
@@ -285,6 +297,9 @@ def test_a_pool_with_no_connection_left_is_unavailable_and_the_session_goes_on(
             reader.get(Tally, 2)
             with pytest.raises(UnavailableError, match="pool_size"):
                 session.commit()
+            tally.count = 0
+            assert list(session.dirty) == []
+            tally.count = 3
             assert session.last_commit == "rolled back"
             with pytest.raises(UnavailableError):
                 session.flush()
@@ -294,8 +309,11 @@ def test_a_pool_with_no_connection_left_is_unavailable_and_the_session_goes_on(
                 pass
             assert list(session.dirty) == [tally]
         tally.count = 4
+        assert list(session.dirty) == [tally]
         session.commit()
         assert session.last_commit == "committed"
+        assert list(session.dirty) == []
+        assert narrow.execute("select count from tally where id = 1") == [(4,)]
     assert counts(db) == [4, 0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,7 @@ async def test_the_commit_of_a_transaction_that_is_cancelled_is_told_as_it_was(
                 crate.weight = number + 1
                 await session.commit()
 
-        await cancelled_at(work(), number % 20, 0)
+        await cancelled_at(work(), number % 20, 0.2 if number % 20 == 19 else 0)
         ((weight,),) = await db.execute("select weight from crate where id = 1")
         is_committed = weight == number + 1
         outcomes.add(is_committed)
@@ -219,6 +220,39 @@ async def test_the_commit_of_a_transaction_that_is_cancelled_is_told_as_it_was(
         await session.close()
     assert db.pool.out == 0
     assert True in outcomes
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("statement", ["begin", "update", "commit"])
+async def test_a_cancellation_while_something_is_written_waits_for_its_end(
+    db: AsyncDatabase, statement: str
+) -> None:
+    def dawdle(text: str, *_: Any) -> None:
+        time.sleep(0.05 if text.startswith(statement) else 0)
+
+    session = db.session()
+    crates = [await session.get_one(Crate, number) for number in (1, 2)]
+
+    async def work() -> None:
+        async with db.transaction():
+            await session.commit()
+
+    for call in (session.commit, work):
+        for crate in crates:
+            crate.weight += 1
+        session.last_commit = None
+        db.on_statement(dawdle)
+        assert await cancelled_at(call(), 3, 0.02)
+        db.on_statement(None)
+        is_written = await db.execute("select weight from crate where id = 1") == [
+            (crates[0].weight,)
+        ]
+        assert is_written is (session.last_commit == "committed")
+        assert (list(session.dirty) == []) is is_written
+        assert is_written or call is work
+        await session.commit()
+    assert await db.execute("select sum(weight) from crate") == [(4,)]
+    await session.close()
 
 
 @pytest.mark.asyncio
@@ -282,15 +316,12 @@ async def test_tasks_that_count_together_count_exactly(db: AsyncDatabase) -> Non
 
 @pytest.mark.asyncio
 async def test_a_break_whose_commit_was_refused_is_reported(db: AsyncDatabase, url: str) -> None:
-    attempts = db.attempts()
-    async for attempt in attempts:
-        async with attempt as session:
-            crate = await session.get_one(Crate, 1)
-            with Database(url) as other, other.session() as theirs:
-                theirs.get_one(Crate, 1).weight = 100
-            crate.weight += 1
-            break
+    with pytest.warns(RuntimeWarning, match="nothing was written"):  # noqa: PT031
+        async for attempt in db.attempts():
+            async with attempt as session:
+                crate = await session.get_one(Crate, 1)
+                with Database(url) as other, other.session() as theirs:
+                    theirs.get_one(Crate, 1).weight = 100
+                crate.weight += 1
+                break
     assert isinstance(attempt.error, ConcurrentUpdate)
-    del attempts
-    with pytest.warns(RuntimeWarning, match="nothing was written"):
-        del attempt

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graven import BusyRetry, ConcurrentUpdate, Model, key, owned
+from graven import BusyRetry, ConcurrentUpdate, ForeignKeyError, Model, key, owned
 
 Opened = Callable[..., Any]
 LEVELS = ["optimistic", "snapshot", "serializable"]
@@ -285,6 +285,19 @@ def test_a_commit_that_its_transaction_takes_back_is_pending_again(db: Any) -> N
             raise ZeroDivisionError
         assert session.last_commit == "rolled back"
         assert list(session.dirty) == [ada]
+    assert db.execute("select hours from doctor where name = 'Ada'") == [(4,)]
+
+
+def test_a_transaction_whose_commit_is_refused_leaves_its_sessions_pending(db: Any) -> None:
+    with db.session() as session:
+        ada = session.get(Doctor, "Ada")
+        with pytest.raises(ForeignKeyError), db.transaction():
+            ada.hours = 4
+            session.commit()
+            db.execute("insert into bed (id, ward_id, is_free, version) values (9, 99, 1, 1)")
+        assert session.last_commit == "rolled back"
+        assert list(session.dirty) == [ada]
+        assert db.execute("select count(*) from bed") == [(1,)]
     assert db.execute("select hours from doctor where name = 'Ada'") == [(4,)]
 
 

@@ -369,6 +369,18 @@ def test_work_that_was_refused_on_leaving_can_be_brought_into_another_session(
         assert one.cover_of.id == 3
 
 
+def test_new_object_brings_along_what_an_ended_session_left_new(open_db: Open) -> None:
+    db = open_db(Song)
+    ended = db.session()
+    left = Song(id=1)
+    ended.add(left)
+    ended.close()
+    with db.session() as session:
+        session.add(Song(id=2, cover_of=left))
+        assert {one.id for one in session.new} == {1, 2}
+    assert set(stored(db)) == {1, 2}
+
+
 # -- refreshing --------------------------------------------------------------------------------
 
 
@@ -493,9 +505,13 @@ def test_clean_objects_are_held_weakly_and_changed_ones_strongly(open_db: Open) 
     db = open_db(Song)
     songs(db, 1, 2)
     with db.session() as session:
-        clean, changed = (weakref.ref(session.get(Song, one)) for one in (1, 2))
-        session.get(Song, 2).plays = 1
+        clean = weakref.ref(session.get(Song, 1))
+        song = session.get(Song, 2)
+        song.plays = 1
+        changed = weakref.ref(song)
+        del song
         gc.collect()
-        assert clean() is None or not gc.get_referrers(clean())
+        assert clean() is None
+        assert changed() is not None
         session.get(Song, 2).plays = 2
     assert stored(db)[2] == ("song 2", 2)

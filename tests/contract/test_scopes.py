@@ -276,6 +276,18 @@ def test_commit_of_objects_adds_one_that_is_not_part_of_the_session_yet(open_db:
         assert set(stored(db)) == {2}
 
 
+def test_commit_of_a_deleted_object_writes_its_deletion(open_db: Open) -> None:
+    db = open_db(Plan)
+    plans(db, 1, 2)
+    with db.session() as session:
+        one, two = session.query(Plan).order_by(Plan.id).all()
+        session.delete(one, two)
+        session.commit(one)
+        assert set(stored(db)) == {2}
+        assert list(session.deleted) == [two]
+        session.rollback()
+
+
 def test_failing_commit_leaves_the_scope_open_and_a_retry_works(open_db: Open) -> None:
     db = open_db(Plan)
     plans(db, 1, 2)

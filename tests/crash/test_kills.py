@@ -116,7 +116,7 @@ def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
 def test_what_was_acknowledged_before_a_kill_is_there_exactly_once_and_nothing_partial(
     bank: Bank,
 ) -> None:
-    kills = 5
+    kills = 20
     for _ in range(WORKERS):
         bank.start()
     for _ in range(kills):
@@ -134,7 +134,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_exactly_once_and_nothing_p
 
 
 def test_processes_that_are_left_alone_count_exactly_what_they_acknowledged(bank: Bank) -> None:
-    each = 25
+    each = 60
     for _ in range(WORKERS):
         bank.start(each)
     for name in list(bank.running):

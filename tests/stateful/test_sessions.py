@@ -98,10 +98,11 @@ class Writes:
         queue = [*self.inserts, *self.updates]
         while queue:
             friend = world[queue.pop()].values["friend"]
-            if friend is not None and world.get(friend, Row("gone")).status == "new":
-                if friend not in self.inserts:
-                    self.inserts[friend] = deepcopy(world[friend].values)
-                    queue.append(friend)
+            if friend is None or friend in self.inserts or friend not in world:
+                continue
+            if world[friend].status == "new":
+                self.inserts[friend] = deepcopy(world[friend].values)
+                queue.append(friend)
 
     def is_bad(self) -> bool:
         values = (*self.inserts.values(), *self.updates.values())
@@ -140,6 +141,7 @@ class Sessions(RuleBasedStateMachine):
         self.db.create(Node)
         self.rows: dict[int, dict[str, Any]] = {}
         self.starts: list[World] = []
+        self.known: list[dict[int, Node]] = []
         self.session: Any = None
         self.made = 0
 
@@ -151,7 +153,7 @@ class Sessions(RuleBasedStateMachine):
         found = self.session.query(Node).order_by(Node.id).all()
         self.objects = {one.id: one for one in found}
         self.world = stored(self.rows)
-        self.starts = []
+        self.starts, self.known = [], []
 
     @rule()
     def reopen(self) -> None:
@@ -231,22 +233,28 @@ class Sessions(RuleBasedStateMachine):
     def begin(self) -> None:
         self.session.begin()
         self.starts.append(deepcopy(self.world))
+        self.known.append(dict(self.objects))
 
     @rule()
     def confirm(self) -> None:
         self.session.confirm()
         if self.starts:
             self.starts.pop()
+            self.known.pop()
 
     @rule()
     def cancel(self) -> None:
         self.session.cancel()
-        self.world = self.starts.pop() if self.starts else stored(self.rows)
+        if self.starts:
+            self.world, self.objects = self.starts.pop(), self.known.pop()
+        else:
+            self.world = stored(self.rows)
 
     @rule()
     def roll_back(self) -> None:
         self.session.rollback()
         self.starts.clear()
+        self.known.clear()
         self.world = stored(self.rows)
 
     @rule()
@@ -273,8 +281,11 @@ class Sessions(RuleBasedStateMachine):
             self.rows = rows
             for world in (self.world, *self.starts):
                 writes.remember(world)
+            for known in self.known:
+                known.update({one: self.objects[one] for one in writes.inserts})
             if only is None and self.starts:
                 self.starts.pop()
+                self.known.pop()
         assert self.in_the_store() == self.rows
 
     def _refused(self, kind: type[Exception], call: Callable[[], object]) -> None:
@@ -297,8 +308,8 @@ class Sessions(RuleBasedStateMachine):
         finally:
             connection.close()
         return {
-            row[0]: dict(id=row[0], a=row[1], b=row[2], tags=json.loads(row[3]), friend=row[4])
-            for row in found
+            one: {"id": one, "a": a, "b": b, "tags": json.loads(tags), "friend": friend}
+            for one, a, b, tags, friend in found
         }
 
     @invariant()
@@ -310,8 +321,22 @@ class Sessions(RuleBasedStateMachine):
             node = self.objects[one]
             friend = None if node.friend is None else node.friend.id
             assert node.friend is None or node.friend is self.objects[friend]
-            shown[one] = dict(id=node.id, a=node.a, b=node.b, tags=node.tags, friend=friend)
+            shown[one] = {name: getattr(node, name) for name in ("id", "a", "b", "tags")}
+            shown[one]["friend"] = friend
         assert shown == {one: self.world[one].values for one in self.living()}
+
+    @invariant()
+    def queries_are_as_the_model(self) -> None:
+        """Judged as if what is pending had been written, whatever was flushed."""
+        if self.session is None or any(row.values["a"] == BAD for row in self.world.values()):
+            return
+        wanted = {one for one in self.living() if self.world[one].values["a"] < 2}
+        found = self.session.query(Node).where(Node.a < 2).all()
+        assert {one.id: one for one in found} == {one: self.objects[one] for one in wanted}
+        assert self.session.query(Node).where(Node.a < 2).count() == len(wanted)
+        for one in range(1, 5):
+            expected = self.objects[one] if one in self.living() else None
+            assert self.session.get(Node, one) is expected
 
     @invariant()
     def views_are_as_the_model(self) -> None:

@@ -35,11 +35,16 @@ class AsyncAttempt:
         self.error: TransientError | None = None
         self.is_done = False
         self.was_entered = False
-        self._attempts = attempts
+        self._attempts: AsyncAttempts | None = attempts
         self._session: AsyncSession | None = None
 
     async def __aenter__(self) -> AsyncSession:
         """Open the session of this try."""
+        if self._attempts is None or self.was_entered:
+            raise UsageError(
+                f"cannot enter attempt {self.number} again: it stands for one try, which is over. "
+                "Let `for attempt in db.attempts()` make the next one."
+            )
         self.was_entered = True
         self._session = self._attempts.open_session()
         return await self._session.__aenter__()
@@ -58,12 +63,18 @@ class AsyncAttempt:
         try:
             await session.__aexit__(kind, error, trace)
         except TransientError as refused:
-            if self._attempts.may_go_on(self, refused):
+            if self._may_go_on(refused):
                 return True
             raise
-        if isinstance(error, TransientError):
-            return self._attempts.may_go_on(self, error)
-        return False
+        return self._may_go_on(error)
+
+    def _may_go_on(self, error: BaseException | None) -> bool:
+        """Say whether *error* leads to another try; from now on the loop is not held from here."""
+        attempts, self._attempts = self._attempts, None
+        if attempts is None or not isinstance(error, TransientError):
+            return False
+        self.error = error
+        return attempts.may_go_on(self.number, error)
 
 
 class AsyncAttempts:
@@ -146,13 +157,12 @@ class AsyncAttempts:
         """Open the session of a try."""
         return self._db.session(isolation=self._isolation)
 
-    def may_go_on(self, attempt: AsyncAttempt, error: TransientError) -> bool:
-        """Say whether there is another try after *error*, and how long to wait for it."""
-        attempt.error = error
-        error.attempts = attempt.number
+    def may_go_on(self, number: int, error: TransientError) -> bool:
+        """Say whether there is another try after *error* of try *number*, and set when."""
+        error.attempts = number
         wait_s = Backoff.wait_s(next(self._ceilings), dice())
         is_late = self._ends_at is not None and now_s() + wait_s > self._ends_at
-        if is_late or (self._limit is not None and attempt.number >= self._limit):
+        if is_late or (self._limit is not None and number >= self._limit):
             return False
         self._wait_s = wait_s
         self._goes_on = True

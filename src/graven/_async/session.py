@@ -12,6 +12,8 @@ from graven._async.query import AsyncQuery
 from graven._common.current import enter_session, leave_session, name_of
 from graven._common.explaining import explain_plan
 from graven._common.including import with_includes
+from graven._common.options import only_reads
+from graven.core.lifecycle import DELETED
 from graven.core.query import Include, QuerySpec
 from graven.core.unit import UnitOfWork
 from graven.errors import NotFoundError, ScopeError, SessionError
@@ -90,8 +92,8 @@ class AsyncSession(AsyncMembership):
         if self._unit.heads:
             owner, scope = next(iter(self._unit.heads.items()))
             raise ScopeError(
-                f"cannot leave the session: a scope that {name_of(owner)} began in it is still open, so "
-                "it is not known what becomes of its changes. The session has ended and nothing "
+                f"cannot leave the session: a scope that {name_of(owner)} began in it is still "
+                "open, so it is not known what becomes of its changes. The session has ended and nothing "
                 "more was committed. End a scope with commit, confirm or cancel, or use `with "
                 "session.begin()`.",
                 scope=scope,
@@ -128,7 +130,9 @@ class AsyncSession(AsyncMembership):
         self._check_open("commit")
         for instance in objects:
             self._check_model(instance, "commit")
-            self._unit.add(instance)
+            record = self._unit.records.get(instance)
+            if record is None or record.state != DELETED:
+                self._unit.add(instance)
         await self.commit_scope(self._unit.scope(), objects or None)
 
     async def commit_scope(self, scope: scopes.Scope, only: Sequence[Any] | None = None) -> None:
@@ -258,7 +262,7 @@ class AsyncSession(AsyncMembership):
         self._check_open("execute a statement")
         async with self._lock:
             self._take_turn("execute a statement")
-            self._has_statements = self._has_flushed
+            self._has_statements |= self._has_flushed and not only_reads(statement)
             rows, _ = await self._run_statement(statement, parameters)
             return rows
 

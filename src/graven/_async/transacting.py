@@ -40,7 +40,7 @@ from graven.ops.requests import Flow
 if TYPE_CHECKING:
     from graven._async.database import AsyncDatabase
     from graven._async.transaction import AsyncTransaction
-    from graven.core.planner import Entry
+    from graven.core.plan import Entry
     from graven.core.records import ObjectRecord
     from graven.core.scopes import Scope
     from graven.core.unit import UnitOfWork

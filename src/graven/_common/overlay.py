@@ -28,14 +28,15 @@ class Overlay:
         self._unit, self._spec = unit, spec
         self._read = read_path(unit)
         root = spec.mapper.root
-        records = [record for record in unit.pending() if record.mapper.root is root]
+        records = [record for record in unit.unsettled() if record.mapper.root is root]
         self.pending = {record.instance for record in records}
         self.members = [
             record.instance
             for record in records
-            if record.state != DELETED and isinstance(record.instance, spec.mapper.model)
+            if record.state not in (None, DELETED)
+            and isinstance(record.instance, spec.mapper.model)
         ]
-        self.keys = {record.key for record in records if record.clean is not None}
+        self.keys = {record.key for record in records if record.clean or record.stored}
 
     @property
     def is_empty(self) -> bool:

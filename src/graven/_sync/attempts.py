@@ -37,11 +37,16 @@ class Attempt:
         self.error: TransientError | None = None
         self.is_done = False
         self.was_entered = False
-        self._attempts = attempts
+        self._attempts: Attempts | None = attempts
         self._session: Session | None = None
 
     def __enter__(self) -> Session:
         """Open the session of this try."""
+        if self._attempts is None or self.was_entered:
+            raise UsageError(
+                f"cannot enter attempt {self.number} again: it stands for one try, which is over. "
+                "Let `for attempt in db.attempts()` make the next one."
+            )
         self.was_entered = True
         self._session = self._attempts.open_session()
         return self._session.__enter__()
@@ -60,12 +65,18 @@ class Attempt:
         try:
             session.__exit__(kind, error, trace)
         except TransientError as refused:
-            if self._attempts.may_go_on(self, refused):
+            if self._may_go_on(refused):
                 return True
             raise
-        if isinstance(error, TransientError):
-            return self._attempts.may_go_on(self, error)
-        return False
+        return self._may_go_on(error)
+
+    def _may_go_on(self, error: BaseException | None) -> bool:
+        """Say whether *error* leads to another try; from now on the loop is not held from here."""
+        attempts, self._attempts = self._attempts, None
+        if attempts is None or not isinstance(error, TransientError):
+            return False
+        self.error = error
+        return attempts.may_go_on(self.number, error)
 
 
 class Attempts:
@@ -148,13 +159,12 @@ class Attempts:
         """Open the session of a try."""
         return self._db.session(isolation=self._isolation)
 
-    def may_go_on(self, attempt: Attempt, error: TransientError) -> bool:
-        """Say whether there is another try after *error*, and how long to wait for it."""
-        attempt.error = error
-        error.attempts = attempt.number
+    def may_go_on(self, number: int, error: TransientError) -> bool:
+        """Say whether there is another try after *error* of try *number*, and set when."""
+        error.attempts = number
         wait_s = Backoff.wait_s(next(self._ceilings), dice())
         is_late = self._ends_at is not None and now_s() + wait_s > self._ends_at
-        if is_late or (self._limit is not None and attempt.number >= self._limit):
+        if is_late or (self._limit is not None and number >= self._limit):
             return False
         self._wait_s = wait_s
         self._goes_on = True

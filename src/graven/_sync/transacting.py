@@ -42,7 +42,7 @@ from graven.ops.requests import Flow
 if TYPE_CHECKING:
     from graven._sync.database import Database
     from graven._sync.transaction import Transaction
-    from graven.core.planner import Entry
+    from graven.core.plan import Entry
     from graven.core.records import ObjectRecord
     from graven.core.scopes import Scope
     from graven.core.unit import UnitOfWork

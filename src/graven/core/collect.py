@@ -17,7 +17,7 @@ __all__ = ["collect"]
 
 
 def collect(unit: UnitOfWork, scope: Scope, only: Sequence[Any] | None = None) -> list[Entry]:
-    """Return what has to be written for a commit of *scope*, or only of the objects *only* in it."""
+    """Return what has to be written for a commit of *scope*, or only of *only* in it."""
     unit.settle()
     if unit.watched:
         gather_lists(unit)
@@ -40,15 +40,15 @@ def _all_of(scope: Scope) -> list[Entry]:
     for record, undo in scope.undo.items():
         state = record.state
         if state == INSERTED:
-            entries.append(Entry(record, "insert", 0, 0))  # type: ignore[arg-type]
+            entries.append(Entry(record, "insert", 0, 0))
         elif state == CHANGED and undo.before is None:
-            bits = record.mapper.changed(record.instance, record.clean)  # type: ignore[attr-defined]
+            bits = record.mapper.changed(record.instance, record.clean)
             if bits:
-                entries.append(Entry(record, "update", bits, record.version))  # type: ignore
+                entries.append(Entry(record, "update", bits, record.version))
         elif state == DELETED and undo.state != DELETED:
-            entries.append(Entry(record, "delete", 0, record.version))  # type: ignore
+            entries.append(Entry(record, "delete", 0, record.version))
         else:
-            entry = _entry_in(scope, record, False)  # type: ignore[arg-type]
+            entry = _entry_in(scope, record, False)
             if entry is not None:
                 entries.append(entry)
     return entries
@@ -71,7 +71,7 @@ def _candidates(
     if unit.flushed:
         return list({**dict.fromkeys(unit.records.values()), **unit.flushed})
     if only is None:
-        return list(scope.undo)  # type: ignore[arg-type]
+        return list(scope.undo)
     return _named(unit, scope, only)
 
 

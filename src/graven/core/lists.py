@@ -103,7 +103,7 @@ def show_pending(unit: UnitOfWork, owners: Sequence[Any] | None = None) -> None:
         for inverse in record.mapper.references:
             if inverse.is_owner:
                 owner = inverse.loaded(child)
-                if owner is ABSENT or owner is None:
+                if not isinstance(owner, inverse.target.model):
                     continue
                 if wanted is None or id(owner) in wanted:
                     _show(owner, inverse, child, kept)

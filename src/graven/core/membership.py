@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
-from weakref import ref
 
 from graven.core.keys import duplicate, unusable, vacate
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
-from graven.core.scopes import UNDO_CLEAN, UNDO_NONE
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS, Grave, Tracking, clean_key
 from graven.core.values import ABSENT
 from graven.errors import SessionError, StateChangeError
@@ -45,40 +42,6 @@ class Membership(Tracking):
             mapper = self.mapper(one)
             if self._add_one(one, mapper, draft) and (mapper.references or mapper.watched):
                 stack.extend(reversed(self.strangers(one, mapper)))
-
-    def add_all(self, objects: Sequence[Any], draft: bool = False) -> None:
-        """Make many objects part of the unit; see :meth:`add`. New ones go a short way if they can."""
-        records, undo, fresh = self.records, self.scope().undo, self.fresh
-        kind: type[Any] | None = None
-        is_plain = False
-        for instance in objects:
-            if type(instance) is not kind:
-                kind = type(instance)
-                mapper = self.mapper(instance)
-                is_plain = not (mapper.watched or self.is_strict or draft or self.flushed)
-                refers, key_of = bool(mapper.references), mapper.key_of
-                identity = self.map_of(mapper)
-                entries, buried = identity.entries, identity.buried
-            if not is_plain or instance._origin is not None:
-                self.add(instance, draft)
-                continue
-            key = key_of(instance)
-            if key is not None:
-                try:
-                    if key in entries and (other := entries[key]()) is not None:
-                        vacate(self, mapper, key, other)
-                except TypeError as error:
-                    raise unusable(mapper, key) from error
-                if key in buried:
-                    raise duplicate(self, mapper, key, buried[key])
-                entries[key] = ref(instance)
-            instance._origin = fresh
-            record = ObjectRecord(mapper, instance, INSERTED, None, 0, key)
-            records[instance] = record
-            undo[record] = UNDO_NONE
-            if refers and mapper.has_strangers(instance):
-                for stranger in self.strangers(instance, mapper):
-                    self.add(stranger)
 
     def strangers(self, instance: Any, mapper: Mapper) -> list[Any]:
         """Return the objects that an object refers to, or has in a list, and that are of no unit.
@@ -137,13 +100,16 @@ class Membership(Tracking):
             raise unusable(mapper, key) from error
         if other is not None and other is not instance:
             vacate(self, mapper, key, other)
-        if key in identity.buried and identity.buried[key] is not instance:
+        ghost = self._ghost(mapper, key) if self.flushed else None
+        if ghost is None and key in identity.buried and identity.buried[key] is not instance:
             raise duplicate(self, mapper, key, identity.buried[key])
         SET_ATTRIBUTE(instance, "_origin", self.fresh)
         record = ObjectRecord(mapper, instance, None, None, 0, key)
         self.records[instance] = record
-        if self.flushed:
-            self._take_over_flushed(record)
+        if ghost is not None:
+            record.stored, ghost.stored = ghost.stored, None
+            del self.flushed[ghost]
+            self.flushed[record] = None
         self.touch(self.scope(), record)
         record.state = INITIALIZED if draft else INSERTED
         if key is not None:
@@ -153,14 +119,12 @@ class Membership(Tracking):
             self.look(record)
         SET_CLASS(instance, mapper.guard if draft or self.is_strict else mapper.model)
 
-    def _take_over_flushed(self, record: ObjectRecord) -> None:
-        """Let a new record stand in for one with its key that was flushed and then taken out."""
-        for gone in self.flushed:
-            if gone.state is None and gone.key == record.key and record.mapper is gone.mapper:
-                record.stored, gone.stored = gone.stored, None
-                del self.flushed[gone]
-                self.flushed[record] = None
-                return
+    def _ghost(self, mapper: Mapper, key: Any) -> ObjectRecord | None:
+        """Return the record of an object with that key that was flushed and then taken out."""
+        for record in self.flushed:
+            if record.state is None and record.key == key and record.mapper is mapper:
+                return record
+        return None
 
     def _undelete(self, record: ObjectRecord) -> None:
         self.refuse_sealed("take a deletion back", (record,))
@@ -172,30 +136,6 @@ class Membership(Tracking):
         """Let an object that was deleted be found and written again."""
         SET_ATTRIBUTE(record.instance, "_origin", self.origin(record.version))
         self.map_of(record.mapper).enter(record.key, record.instance)
-
-    def delete_all(self, objects: Iterable[Any]) -> None:
-        """Mark many objects as deleted; see :meth:`delete`. Clean ones go the short way."""
-        records, touched, scope = self.records, self.touched, self.scope()
-        kind: type[Any] | None = None
-        for instance in objects:
-            if type(instance) is not kind:
-                kind = type(instance)
-                mapper = self.mapper(instance)
-                identity = self.map_of(mapper)
-                entries, buried = identity.entries, identity.buried
-            origin = instance._origin
-            is_clean = origin is not None and origin.unit is self and instance not in records
-            if scope.parent is not None or not is_clean or mapper.watched or instance in touched:
-                self.delete(instance)
-                continue
-            clean = mapper.snapshot(instance)
-            key = clean_key(mapper, clean)
-            record = ObjectRecord(mapper, instance, DELETED, clean, origin.version, key)
-            records[instance] = record
-            scope.undo[record] = UNDO_CLEAN
-            SET_ATTRIBUTE(instance, "_origin", self.grave_origin(origin.version))
-            entries.pop(key, None)
-            buried[key] = instance
 
     def delete(self, instance: Any) -> None:
         """Mark an object as deleted; one that was never written is taken out instead.
@@ -244,8 +184,11 @@ class Membership(Tracking):
         identity = self.maps.get(record.mapper.root)
         if identity is not None and identity.get(record.key) is instance:
             del identity.entries[record.key]
-        if record.stored is not None and record.stored.made_key:
-            record.mapper.set_key(instance, None)
+        if record.stored is not None:
+            if record.stored.exists:
+                self.map_of(record.mapper).bury(record.key, instance)
+            if record.stored.made_key:
+                record.mapper.set_key(instance, None)
         scope = self.scope()
         if scope.parent is None:
             scope.undo.pop(record, None)

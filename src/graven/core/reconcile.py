@@ -112,7 +112,9 @@ def succeed(
     """Take over what was written; if *keep*, return what :func:`revert` needs to take it back."""
     memory: list[Any] = []
     if keep:
-        memory = [(one, one.record.clean, one.record.version, one.record.state) for one in plan.entries]
+        memory = [
+            (one, one.record.clean, one.record.version, one.record.state) for one in plan.entries
+        ]
     if made:
         _take_keys(unit, plan, made)
     for flushed in unit.flushed:
@@ -163,7 +165,7 @@ def _take_over_quietly(
     identity = unit.map_of(mapper)
     records, undo, key_of = unit.records, scope.undo, mapper.key_of
     known, remember = identity.entries, identity.remember
-    version: int | None = None
+    version, origin = 0, unit.fresh
     for entry in entries:
         record = entry.record
         record.is_sealed = False
@@ -314,6 +316,8 @@ def keep_flush(unit: UnitOfWork, plan: Plan, made: Mapping[int, object]) -> None
         record.stored = Stored(exists, entry.after, image)
         record.stored.made_key = was_made
         unit.flushed[record] = None
+        if record.state is None:
+            unit.map_of(record.mapper).buried.pop(record.key, None)
         if record.key is None:
             record.key = record.mapper.key_of(record.instance)
         if entry.made_key:
@@ -327,6 +331,8 @@ def drop_flush(unit: UnitOfWork) -> None:
     """Forget what the transaction held: it was rolled back."""
     for record in unit.flushed:
         stored, record.stored = record.stored, None
+        if record.state is None:
+            unit.map_of(record.mapper).buried.pop(record.key, None)
         if stored is not None and stored.made_key:
             unit.map_of(record.mapper).forget(record.key)
             record.key = None

@@ -13,7 +13,7 @@ taken back (:meth:`Scope.restore`).
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from graven.core.values import ABSENT, same
 
@@ -68,7 +68,7 @@ class Scope:
         """Open a scope inside *parent*, for the task *owner*."""
         self.parent = parent
         self.owner = owner
-        self.undo: dict[Record, Undo] = {}
+        self.undo: dict[Any, Undo] = {}
         self.marks: dict[tuple[Record, str], object] = {}
         self.is_open = True
         self.children = 0

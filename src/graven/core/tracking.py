@@ -10,6 +10,7 @@ scope of the task that made it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from graven.core.identity import IdentityMap, Origin
@@ -18,6 +19,7 @@ from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
 from graven.core.scopes import UNDO_CLEAN, UNDO_NONE, Scope, Undo
 from graven.core.values import ABSENT, same
+from graven.errors import SessionError
 
 __all__ = ["SET_ATTRIBUTE", "SET_CLASS", "Grave", "Tracking", "clean_key"]
 
@@ -34,7 +36,7 @@ class Grave:
     __slots__ = ("unit",)
     is_strict = True
 
-    def __init__(self, unit: Tracking) -> None:
+    def __init__(self, unit: Any) -> None:
         """Stand in for *unit*."""
         self.unit = unit
 
@@ -102,7 +104,10 @@ class Tracking:
 
     def mapper(self, instance: Any) -> Mapper:
         """Return the mapper of an object's class."""
-        kind = type(instance)
+        return self.mapper_of(type(instance))
+
+    def mapper_of(self, kind: type[Any]) -> Mapper:
+        """Return the mapper of a class, or of its guard."""
         mapper = self.mappers.get(kind)
         if mapper is None:
             mapper = self.mappers[kind] = kind._mapper
@@ -172,7 +177,8 @@ class Tracking:
                     self._settle_in_scope(record)
                 self.touch(self.scope(), record, name)
                 record.state = following
-        SET_ATTRIBUTE(instance, name, value)
+        model: Any = mapper.model
+        model.__setattr__(instance, name, value)
 
     def _note_late(self, record: ObjectRecord, name: str) -> None:
         """Remember a write that was made while a commit of the record was under way."""
@@ -234,29 +240,29 @@ class Tracking:
             self._settle_watched(instance)
 
     def _settle_touched(self) -> None:
+        for kind, group in groupby(list(self.touched), type):
+            self._settle_kind(self.mapper_of(kind), group)
+
+    def _settle_kind(self, mapper: Mapper, instances: Iterable[Any]) -> None:
         records, touched, undo = self.records, self.touched, self.root.undo
-        kind: type[Any] | None = None
-        for instance, clean in list(touched.items()):
+        key_at = mapper.field_index[mapper.key_fields[0]]
+        has_single_key, is_watched = len(mapper.key_fields) == 1, bool(mapper.watched)
+        for instance in instances:
             if instance in records:
                 record = records[instance]
                 if record.is_sealed:
                     continue
                 self._noticed(record)
-            else:
-                if type(instance) is not kind:
-                    kind = type(instance)
-                    mapper = self.mapper(instance)
-                    key_at = mapper.field_index[mapper.key_fields[0]]
-                    has_single_key = len(mapper.key_fields) == 1
-                    is_watched = bool(mapper.watched)
-                key = clean[key_at] if has_single_key else clean_key(mapper, clean)
-                version = instance._origin.version
-                record = ObjectRecord(mapper, instance, CHANGED, clean, version, key)
-                records[instance] = record
-                undo[record] = UNDO_CLEAN
-                if is_watched:
-                    self.watched[instance] = None
-            del touched[instance]
+                del touched[instance]
+                continue
+            clean = touched.pop(instance)
+            key = clean[key_at] if has_single_key else clean_key(mapper, clean)
+            version = instance._origin.version
+            record = ObjectRecord(mapper, instance, CHANGED, clean, version, key)
+            records[instance] = record
+            undo[record] = UNDO_CLEAN
+            if is_watched:
+                self.watched[instance] = None
 
     def _noticed(self, record: ObjectRecord) -> None:
         """Take note that a record was written to while only the outermost scope was open."""
@@ -265,6 +271,22 @@ class Tracking:
             record.state = transition(
                 "write_dirty", record.state, record.mapper.table.name, record.key
             )
+
+    def refuse_sealed(self, attempted: str, records: Iterable[Any]) -> None:
+        """See that no commit that is under way writes one of *records*.
+
+        :raises SessionError: if one does.
+        """
+        if not self.is_sealed:
+            return
+        for record in records:
+            if record.is_sealed:
+                raise SessionError(
+                    f"cannot {attempted}: a commit of another task that writes "
+                    f"{record.mapper.name} {record.key!r} is under way, and it is not known yet "
+                    "what becomes of it. Await that commit first.",
+                    session=self,
+                )
 
     def _settle_watched(self, instance: Any) -> None:
         """See whether a value was changed in place, and in which scope."""
@@ -339,6 +361,13 @@ class Tracking:
             for record in self.records.values()
             if record.state in (INSERTED, DELETED) or (record.state == CHANGED and record.bits())
         ]
+
+    def unsettled(self) -> list[ObjectRecord]:
+        """Return the records of which the store's rows say something else than memory does.
+
+        They are the pending ones, and those that were flushed and then taken back.
+        """
+        return list(dict.fromkeys([*self.pending(), *self.flushed]))
 
     def all_scopes(self) -> Iterator[Scope]:
         """Yield the open scopes of all tasks, inner ones first; the outermost comes last."""

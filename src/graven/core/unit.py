@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from graven.core.bulk import BulkMembership
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED
-from graven.core.membership import Membership
 from graven.core.records import ObjectRecord
 from graven.core.scopes import Scope
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS
 from graven.core.values import ABSENT
-from graven.errors import ScopeError, SessionError
+from graven.errors import ScopeError
 
 __all__ = ["UnitOfWork"]
 
 
-class UnitOfWork(Membership):
+class UnitOfWork(BulkMembership):
     """The pending work of one session."""
 
     def begin(self) -> Scope:
@@ -112,7 +112,8 @@ class UnitOfWork(Membership):
         :raises SessionError: while another task's commit writes what the scope has changed.
         """
         self.check_end(scope)
-        self.refuse_sealed("cancel a scope", scope.undo)
+        late = [record for (record, _), (one, _) in self.late.items() if one is scope]
+        self.refuse_sealed("cancel a scope", [*scope.undo, *late])
         self.settle()
         if scope.parent is None:
             self._cancel_root()
@@ -180,23 +181,6 @@ class UnitOfWork(Membership):
         self._relax()
         self._cancel_root()
 
-    def refuse_sealed(self, attempted: str, records: Iterable[Any]) -> None:
-        """See that no commit that is under way writes one of *records*.
-
-        :raises SessionError: if one does.
-        """
-        if not self.is_sealed:
-            return
-        late = {record for record, _ in self.late}
-        for record in records:
-            if record.is_sealed or record in late:
-                raise SessionError(
-                    f"cannot {attempted}: a commit of another task that writes "
-                    f"{record.mapper.name} {record.key!r} is under way, and it is not known yet "
-                    "what becomes of it. Await that commit first.",
-                    session=self,
-                )
-
     def clear(self) -> None:
         """Forget every object, change and scope.
 
@@ -229,7 +213,7 @@ class UnitOfWork(Membership):
         """Yield the records of the objects that are new in a scope."""
         for record, undo in list(scope.undo.items()):
             if undo.state is None and record.state in (INSERTED, INITIALIZED):
-                yield record  # type: ignore[misc]
+                yield record
 
     def deleted(self) -> Iterator[ObjectRecord]:
         """Yield the records of all objects whose deletion is pending."""
@@ -241,7 +225,7 @@ class UnitOfWork(Membership):
         """Yield the records of the objects that were deleted in a scope."""
         for record, undo in list(scope.undo.items()):
             if record.state == DELETED and undo.state != DELETED:
-                yield record  # type: ignore[misc]
+                yield record
 
     def dirty_in(self, scope: Scope) -> Iterator[ObjectRecord]:
         """Yield the records of the objects that were changed in a scope and exist outside it."""
@@ -251,4 +235,4 @@ class UnitOfWork(Membership):
                 and record.state in (CHANGED, INSERTED)
                 and scope.changed_fields(record)
             ):
-                yield record  # type: ignore[misc]
+                yield record

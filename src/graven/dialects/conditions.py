@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Statement", "compile_select"]
 
-Statement = tuple[str, Sequence[object]]
+Statement = tuple[str, Sequence[object]]  #: a text and its parameters
 
 OPERATORS = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
 

@@ -305,7 +305,7 @@ class ModelBinding:
             "        if o is not None:",
             "            append(o)",
             "            continue",
-            "        version = versions.get(key, usual)",
+            "        version = 0 if key in absent else versions.get(key, usual)",
             "    if version != last:",
             "        last = version",
             "        origin = origins.get(version)",

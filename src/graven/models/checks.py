@@ -24,8 +24,8 @@ __all__ = [
     "unstorable",
 ]
 
-INTEGER_MIN = -(2**63)
-INTEGER_MAX = 2**63 - 1
+INTEGER_MIN = -(2**63)  #: the least whole number that is stored
+INTEGER_MAX = 2**63 - 1  #: the greatest whole number that is stored
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -56,6 +56,8 @@ def refuse(
 
 def unstorable(kind: str, value: Any) -> str:
     """Say why a value of the right type cannot be stored unchanged; an empty text if it can."""
+    if isinstance(value, enum.Enum):
+        return ""
     if kind == "int" and not INTEGER_MIN <= value <= INTEGER_MAX:
         return "Whole numbers of more than 64 bits cannot be stored."
     if kind == "float" and value != value:

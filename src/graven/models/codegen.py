@@ -66,10 +66,20 @@ def make_constructor(model: str, fields: Sequence[ModelField], hooks: Any, post_
 
 
 def make_prepare(model: str, fields: Sequence[ModelField]) -> Any:
-    """Write ``prepare(o)``: what every object has, whatever the user's constructor does."""
+    """Write ``prepare(o)``: what every object has before the user's own constructor: its defaults."""
+    names: dict[str, Any] = {}
     body = ["o._origin = None"]
-    body += [f"o._raw_{field.name} = None" for field in fields if field.form != "scalar"]
-    return compile_function(model, "prepare", "o", body, {})
+    for field in fields:
+        said = field.said
+        if said.default_factory is not None:
+            names[f"make_{field.name}"] = said.default_factory
+            body.append(f"o.{field.name} = make_{field.name}()")
+        elif said.default is not MISSING:
+            names[f"default_{field.name}"] = said.default
+            body.append(f"o.{field.name} = default_{field.name}")
+        if field.form != "scalar":
+            body.append(f"o._raw_{field.name} = None")
+    return compile_function(model, "prepare", "o", body, names)
 
 
 def make_snapshot(model: str, fields: Sequence[ModelField]) -> Any:
@@ -140,7 +150,9 @@ def make_has_strangers(model: str, fields: Sequence[ModelField]) -> Any:
     """Write ``has_strangers(o)``: whether a new object refers to one that is of no session yet."""
     names = {"absent": ABSENT}
     terms = [
-        f"(o.{field.name} is not None and getattr(o.{field.name}, '_origin', absent) is None)"
+        f"((value := o.{field.name}) is not None and"
+        " ((origin := getattr(value, '_origin', absent)) is None"
+        " or (origin is not absent and not origin.unit.is_open)))"
         for field in fields
         if field.form == "reference"
     ]

@@ -19,7 +19,7 @@ class _Missing:
         return "MISSING"
 
 
-MISSING: Final = _Missing()
+MISSING: Final = _Missing()  #: the mark of a default that was not given
 
 
 class Naive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import RLock  # starts no thread, and takes no time to import
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +136,7 @@ def _default_key(model: Any, fields: list[ModelField]) -> ModelField:
     return ScalarField(model.__name__, "id", FieldType("scalar", kind="uuid", python=UUID), said)
 
 
+_one_at_a_time = RLock()
 _under_way: dict[Any, ModelMapper] = {}
 """The mappers that are being made; a model gets its mapper when all that it reaches have theirs."""
 
@@ -148,7 +150,7 @@ def lay_out(model: Any) -> ModelMapper:
 
     :raises MappingError: if one of them cannot be stored as declared.
     """
-    with hooks.lock:
+    with _one_at_a_time:
         if model._mapper is None:
             try:
                 _lay_out(model)

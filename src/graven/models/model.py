@@ -8,7 +8,6 @@ the last commit; a hidden subclass, the guard, holds clean ones and notices the 
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
@@ -27,16 +26,15 @@ _SLOT_TYPE = type(type("_", (), {"__slots__": ("slot",)}).__dict__["slot"])
 class Hooks:
     """What every constructor asks: which unit of work, if any, adds new objects by itself."""
 
-    __slots__ = ("autoadd", "constructed", "lock")
+    __slots__ = ("autoadd", "constructed")
 
     def __init__(self) -> None:
-        """Start with no such unit; *lock* lets one thread at a time lay models out."""
+        """Start with no such unit."""
         self.autoadd = 0
         self.constructed: Any = None
-        self.lock: Any = nullcontext()
 
 
-hooks = Hooks()
+hooks = Hooks()  #: what all constructors ask
 
 
 def _annotations(namespace: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +103,9 @@ class ModelType(type):
         names = _local_names(sys._getframe(1))
         own = mcs._own_fields(parents, annotations, is_abstract)
         known = names_in(namespace.get("__module__", ""), names)
-        namespace["__slots__"] = mcs._slots(own, declared, known, name, parents, is_abstract)
+        slots = mcs._slots(own, declared, known, name, parents, is_abstract)
+        has_weakref = any(base.__weakrefoffset__ for base in bases)
+        namespace["__slots__"] = [one for one in slots if one != "__weakref__" or not has_weakref]
         namespace["__hash__"] = object.__hash__
         cls = super().__new__(mcs, name, bases, namespace)
         cls._declared = declared
@@ -219,8 +219,11 @@ def _register(cls: Any, parents: list[ModelType], is_abstract: bool) -> None:
     cls._root = root
     cls._subclasses = []
     if is_abstract:
+        if root is not cls and not cls._has_own_init:
+            cls.__init__ = Model.__init__  # it says that the class is abstract
         return
     _models.setdefault(cls.__name__, []).append(cls)
+    cls._number = sum(map(len, _models.values()))
     if root is not cls:
         root._subclasses.append(cls)
         mapper = root._mapper
@@ -235,14 +238,19 @@ def _register(cls: Any, parents: list[ModelType], is_abstract: bool) -> None:
 
 
 def known_models(model: Any) -> dict[str, Any]:
-    """Return the models by name; of several those made beside *model*, then those in its module."""
+    """Return the models by name.
+
+    Of several those made beside *model* go first, then those in its module; of these the one that
+    was made next after it, which is what a function that is called twice means.
+    """
     place = model.__module__, model.__qualname__.rpartition(".")[0]
 
-    def nearness(one: Any) -> int:
+    def nearness(one: Any) -> tuple[int, bool, int]:
         here = one.__module__, one.__qualname__.rpartition(".")[0]
-        return (here[0] == place[0]) + (here == place)
+        distance = one._number - model._number
+        return (here[0] == place[0]) + (here == place), distance > 0, -abs(distance)
 
-    return {name: max(reversed(found), key=nearness) for name, found in _models.items()}
+    return {name: max(found, key=nearness) for name, found in _models.items()}
 
 
 def _keep_init(cls: Any) -> None:
@@ -256,7 +264,8 @@ def _keep_init(cls: Any) -> None:
 
     @wraps(written)
     def __init__(self: Any, /, *arguments: Any, **fields: Any) -> None:  # noqa: N807
-        mapper_of(type(self)).prepare(self)
+        if getattr(self, "_origin", ABSENT) is ABSENT:
+            mapper_of(type(self)).prepare(self)
         written(self, *arguments, **fields)
         if hooks.autoadd and self._origin is None:
             hooks.constructed(self)
