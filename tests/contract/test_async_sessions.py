@@ -302,6 +302,18 @@ async def test_a_call_that_waited_while_the_session_ended_is_refused(db: AsyncDa
         await second
 
 
+async def test_a_query_under_way_is_named_and_one_that_waited_for_the_end_is_refused(
+    db: AsyncDatabase,
+) -> None:
+    with pytest.raises(SessionError, match="another task's call to run a query is still under way"):
+        async with db.session() as session:
+            first = await under_way(session.query(Note).all())
+            second = await under_way(session.query(Note).count())
+    assert len(await first) == 2
+    with pytest.raises(SessionError, match="cannot count: the session has ended"):
+        await second
+
+
 async def test_a_block_may_be_left_in_another_context(db: AsyncDatabase) -> None:
     session = db.session(autoadd=True)
     loop = asyncio.get_running_loop()

@@ -138,7 +138,7 @@ def test_part_of_a_flush_is_not_committed_over_statements_of_ones_own(open_db: O
 def test_failed_flush_leaves_memory_as_it_was(open_db: Open) -> None:
     db = filled(open_db)
     with db.session() as session:
-        one, two, three = change(session)
+        one, _, three = change(session)
         three.text = 3  # type: ignore[assignment]
         with pytest.raises(DataError):
             session.flush()

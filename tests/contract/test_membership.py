@@ -352,7 +352,7 @@ def test_work_that_was_refused_on_leaving_can_be_brought_into_another_session(
 ) -> None:
     db = open_db(Song)
     songs(db, 1, 2)
-    with pytest.raises(Exception, match="still refer|refers"), db.session() as session:
+    with pytest.raises(Exception, match=r"still refer|refers"), db.session() as session:
         one, two = session.query(Song).order_by(Song.id).all()
         made = Song(id=3, cover_of=two)
         one.cover_of = made

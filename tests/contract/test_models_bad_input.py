@@ -184,7 +184,7 @@ REFERENCES: list[tuple[str, Callable[[], Any], str]] = [
     ("boss", lambda: UUID(int=7), "expected Boss"),
     ("boss", lambda: "Ada", "expected Boss"),
     ("boss", lambda: [Boss()], "expected Boss"),
-    ("deputy", lambda: Badge(), "expected Boss or None"),
+    ("deputy", Badge, "expected Boss or None"),
     ("badges", lambda: None, "expected a list of Badge"),
     ("badges", lambda: "ab", "expected a list of Badge"),
     ("badges", lambda: (Badge(),), "expected a list of Badge"),

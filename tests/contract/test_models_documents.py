@@ -352,7 +352,7 @@ def test_a_bad_change_in_an_inner_scope_is_cancelled_with_it(open_db: Callable[.
         assert sheet.words == ["a", "outer"]
 
 
-PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text("ab☃\0\"\\")
+PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text('ab☃\0"\\')
 TREES = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner)
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graven import CheckError, DataError, MappingError, Model, UniqueError, field
+from graven import DataError, MappingError, Model, UniqueError, field
 
 
 class Kind(enum.Enum):
@@ -182,12 +182,3 @@ def test_classes_of_one_table_have_their_own_required_fields_and_members(
             ("b", Kind2.C),
             ("h", Kind.A),
         ]
-
-
-def test_the_store_itself_keeps_what_is_no_member_out(open_db: Callable[..., Any]) -> None:
-    db = open_db(NewBook)
-    with pytest.raises(CheckError):
-        db.execute(
-            "insert into book (id, name, author_id, rating, kind, version) "
-            "values (1, 'x', 7, 0, 'z', 1)"
-        )

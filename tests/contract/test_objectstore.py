@@ -246,7 +246,7 @@ def test_async_functions_are_awaited_and_each_task_has_one_of_its_own(tmp_path: 
             await objectstore.commit()
             async with db.session() as session:
                 found = {one.id: one.foo for one in await session.query(Foo).all()}
-            numbers = {one: "" for one in (10, 20, 30)} | {one: "changed" for one in (11, 21, 31)}
+            numbers = dict.fromkeys((10, 20, 30), "") | dict.fromkeys((11, 21, 31), "changed")
             assert found == numbers | {1: ""}
 
     try:

@@ -52,7 +52,7 @@ class Sample(Model):
 
 def wall(*parts: int) -> datetime:
     """Return a wall-clock time."""
-    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
+    return datetime(*parts)  # type: ignore[arg-type]
 
 
 VALUES: dict[str, list[Any]] = {

@@ -178,6 +178,19 @@ def test_an_edit_after_a_confirm_is_written_with_it(open_db: Open) -> None:
     assert stored(db) == {1: ("later", 3)}
 
 
+def test_object_made_in_a_scope_is_clean_once_it_was_written_outside(open_db: Open) -> None:
+    db = open_db(Plan)
+    with db.session() as session:
+        with session.atomic():
+            plan = Plan(id=1)
+            session.add(plan)
+            plan.after = plan
+            plan.notes.append("a note")
+        session.commit()
+        assert not session.dirty
+        assert session.state(plan) == "clean"
+
+
 def test_begin_block_cancels_with_the_scopes_left_open_inside(open_db: Open) -> None:
     db = open_db(Plan)
     plans(db, 1)

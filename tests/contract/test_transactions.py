@@ -62,8 +62,8 @@ def test_only_the_outermost_block_takes_effect(open_db: Open) -> None:
             raise KeyError
         with pytest.raises(TransactionInactiveError), db.session() as session:
             session.query(Coin).all()
-        left = pytest.raises(TransactionInactiveError, outer.__exit__, None, None, None)
-    assert "nothing of it was written" in str(left.value)
+        with pytest.raises(TransactionInactiveError, match="nothing of it was written"):
+            outer.__exit__(None, None, None)
     assert stored(db) == {"penny": 1, "crown": 60}
 
 

@@ -371,7 +371,7 @@ class AsyncSessions(Sessions):
 
 
 BOUNDED = settings(
-    max_examples=60,
+    max_examples=120,
     stateful_step_count=25,
     deadline=None,
     print_blob=True,

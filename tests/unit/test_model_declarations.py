@@ -63,7 +63,7 @@ def method_and_field() -> None:
     class Bad(Model):
         name: str
 
-        def name(self) -> str:  # type: ignore[no-redef]  # noqa: F811
+        def name(self) -> str:  # type: ignore[no-redef]
             return ""
 
 

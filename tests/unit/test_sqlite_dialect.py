@@ -141,7 +141,7 @@ def test_a_decoded_uuid_is_a_whole_uuid() -> None:
         ("float", float("nan")),
         ("decimal", Decimal("NaN")),
         ("decimal", Decimal("sNaN")),
-        ("datetime", datetime(2024, 5, 1)),  # noqa: DTZ001
+        ("datetime", datetime(2024, 5, 1)),
         ("naive", datetime(2024, 5, 1, tzinfo=UTC)),
         ("uuid", "not a uuid"),
         ("date", 5),

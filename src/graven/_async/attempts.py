@@ -46,8 +46,9 @@ class AsyncAttempt:
                 "Let `for attempt in db.attempts()` make the next one."
             )
         self.was_entered = True
-        self._session = self._attempts.open_session()
-        return await self._session.__aenter__()
+        session: AsyncSession = self._attempts.open_session()
+        self._session = session
+        return await session.__aenter__()
 
     async def __aexit__(
         self,
@@ -147,11 +148,11 @@ class AsyncAttempts:
         **kwargs: P.kwargs,
     ) -> R:
         """Call *function* with the session of each try and the arguments; return its result."""
-        result: R
+        results: list[R] = []
         async for attempt in self:
             async with attempt as session:
-                result = await function(session, *args, **kwargs)
-        return result
+                results.append(await function(session, *args, **kwargs))
+        return results[-1]
 
     def open_session(self) -> Any:
         """Open the session of a try."""

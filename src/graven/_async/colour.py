@@ -31,8 +31,9 @@ def current_owner() -> Hashable:
         return ref(current_thread())
 
 
-def loader_for(session: Any) -> None:
+def loader_for(session: Any) -> Any:
     """Return nothing: in async code an attribute never queries."""
+    return None
 
 
 def is_locked_elsewhere(lock: asyncio.Lock) -> bool:

@@ -164,6 +164,7 @@ class AsyncDatabase:
 
         Inside ``db.transaction()`` it is part of it; otherwise it is committed by itself.
         """
+        rows: list[tuple[Any, ...]]
         rows, _ = await self._run(fetch_statement(statement, parameters))
         return rows
 

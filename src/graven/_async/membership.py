@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from graven._async.scope import AsyncScope
 from graven._async.transacting import AsyncTransacting
@@ -10,6 +10,9 @@ from graven._common import views
 from graven._common.pausing import pausing_collector
 from graven.errors import SessionError
 from graven.models.model import Model, mapper_of
+
+if TYPE_CHECKING:
+    from graven._async.session import AsyncSession
 
 __all__ = ["AsyncMembership"]
 
@@ -146,12 +149,12 @@ class AsyncMembership(AsyncTransacting):
         ``async with session.begin():`` commits it on success and cancels it on an exception.
         """
         self._check_open("begin a scope")
-        return AsyncScope(self, self._unit.begin(), ends_with="commit")
+        return AsyncScope(cast("AsyncSession", self), self._unit.begin(), ends_with="commit")
 
     def atomic(self) -> AsyncScope:
         """Open a scope whose block confirms it on success and cancels it on an exception."""
         self._check_open("begin a scope")
-        return AsyncScope(self, self._unit.begin(), ends_with="confirm")
+        return AsyncScope(cast("AsyncSession", self), self._unit.begin(), ends_with="confirm")
 
     def confirm(self) -> None:
         """End the innermost scope and fold its changes into the one around it.

@@ -101,6 +101,7 @@ class AsyncQuery(Generic[M]):
         """Return the objects."""
         self._session._check_open("run a query")
         async with self._session._lock:
+            self._session._take_turn("run a query")
             return await self._answer(self._fetch)
 
     async def first(self) -> M | None:
@@ -145,6 +146,7 @@ class AsyncQuery(Generic[M]):
         """Return the number of objects."""
         self._session._check_open("count")
         async with self._session._lock:
+            self._session._take_turn("count")
             return await self._answer(self._count)
 
     async def exists(self) -> bool:

@@ -93,9 +93,9 @@ class AsyncSession(AsyncMembership):
             owner, scope = next(iter(self._unit.heads.items()))
             raise ScopeError(
                 f"cannot leave the session: a scope that {name_of(owner)} began in it is still "
-                "open, so it is not known what becomes of its changes. The session has ended and nothing "
-                "more was committed. End a scope with commit, confirm or cancel, or use `with "
-                "session.begin()`.",
+                "open, so it is not known what becomes of its changes. The session has ended and "
+                "nothing more was committed. End a scope with commit, confirm or cancel, or use "
+                "`with session.begin()`.",
                 scope=scope,
             )
 

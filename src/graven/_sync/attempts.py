@@ -48,8 +48,9 @@ class Attempt:
                 "Let `for attempt in db.attempts()` make the next one."
             )
         self.was_entered = True
-        self._session = self._attempts.open_session()
-        return self._session.__enter__()
+        session: Session = self._attempts.open_session()
+        self._session = session
+        return session.__enter__()
 
     def __exit__(
         self,
@@ -149,11 +150,11 @@ class Attempts:
         **kwargs: P.kwargs,
     ) -> R:
         """Call *function* with the session of each try and the arguments; return its result."""
-        result: R
+        results: list[R] = []
         for attempt in self:
             with attempt as session:
-                result = function(session, *args, **kwargs)
-        return result
+                results.append(function(session, *args, **kwargs))
+        return results[-1]
 
     def open_session(self) -> Any:
         """Open the session of a try."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from graven._common import views
 from graven._common.pausing import pausing_collector
@@ -12,6 +12,9 @@ from graven._sync.scope import Scope
 from graven._sync.transacting import Transacting
 from graven.errors import SessionError
 from graven.models.model import Model, mapper_of
+
+if TYPE_CHECKING:
+    from graven._sync.session import Session
 
 __all__ = ["Membership"]
 
@@ -148,12 +151,12 @@ class Membership(Transacting):
         ``with session.begin():`` commits it on success and cancels it on an exception.
         """
         self._check_open("begin a scope")
-        return Scope(self, self._unit.begin(), ends_with="commit")
+        return Scope(cast("Session", self), self._unit.begin(), ends_with="commit")
 
     def atomic(self) -> Scope:
         """Open a scope whose block confirms it on success and cancels it on an exception."""
         self._check_open("begin a scope")
-        return Scope(self, self._unit.begin(), ends_with="confirm")
+        return Scope(cast("Session", self), self._unit.begin(), ends_with="confirm")
 
     def confirm(self) -> None:
         """End the innermost scope and fold its changes into the one around it.

@@ -103,6 +103,7 @@ class Query(Generic[M]):
         """Return the objects."""
         self._session._check_open("run a query")
         with self._session._lock:
+            self._session._take_turn("run a query")
             return self._answer(self._fetch)
 
     def first(self) -> M | None:
@@ -145,6 +146,7 @@ class Query(Generic[M]):
         """Return the number of objects."""
         self._session._check_open("count")
         with self._session._lock:
+            self._session._take_turn("count")
             return self._answer(self._count)
 
     def exists(self) -> bool:

@@ -75,8 +75,12 @@ class BulkMembership(Membership):
         identity = self.map_of(mapper)
         for instance in objects:
             origin = instance._origin
-            is_mine = origin is not None and origin.unit is self
-            if not is_mine or instance in records or instance in touched:
+            if (
+                origin is None
+                or origin.unit is not self
+                or instance in records
+                or instance in touched
+            ):
                 self.delete(instance)
                 continue
             clean = mapper.snapshot(instance)

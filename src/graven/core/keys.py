@@ -46,12 +46,9 @@ def duplicate(unit: Tracking, mapper: Mapper, key: Any, other: Any) -> Duplicate
 
 def unusable(mapper: Mapper, key: Any) -> DataError:
     """Make the error for a key that cannot be looked up, because it can change."""
-    parts = key if len(mapper.key_fields) > 1 else (key,)
-    for name, part in zip(mapper.key_fields, parts, strict=True):
-        if type(part).__hash__ is None:
-            break
-    else:
-        name, part = mapper.key_fields[0], parts[0]
+    parts: Any = key if len(mapper.key_fields) > 1 else (key,)
+    named = list(zip(mapper.key_fields, parts, strict=True))
+    name, part = next((one for one in named if type(one[1]).__hash__ is None), named[0])
     expected = getattr(mapper.field(name).type.python, "__name__", "a plain value")
     return DataError(
         f"cannot add {mapper.name} {key!r:.100}: found a {type(part).__name__} in {name}, expected "

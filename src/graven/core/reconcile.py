@@ -35,6 +35,8 @@ def seal(unit: UnitOfWork, plan: Plan) -> None:
             continue
         mapper, instance = record.mapper, record.instance
         if entry.action == "insert" or record.stored is not None:
+            if type(instance) is mapper.guard:  # or the guard would take this for an edit
+                SET_CLASS(instance, mapper.model)
             mapper.adopt(instance)
         else:
             is_partial = unit.is_strict and record.clean is not None

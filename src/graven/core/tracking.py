@@ -43,7 +43,7 @@ class Grave:
     @property
     def is_open(self) -> bool:
         """Whether the session of the unit has not ended."""
-        return self.unit.is_open
+        return bool(self.unit.is_open)
 
     @property
     def loader(self) -> Any:

@@ -136,7 +136,10 @@ class ModelBinding:
                 results.append(f"v_{field.name}")
         names["unwritable"] = unwritable
         body = ["try:", *(f"    {line}" for line in body or ["pass"])]
-        body += ["except (AttributeError, OverflowError) as error:", "    raise unwritable(o, error)"]
+        body += [
+            "except (AttributeError, OverflowError) as error:",
+            "    raise unwritable(o, error)",
+        ]
         if purpose == "insert" and self.mapper.discriminator is not None:
             results.append(repr(self.mapper.discriminator))
         signature = "o, later"
@@ -310,14 +313,14 @@ class ModelBinding:
             "        last = version",
             "        origin = origins.get(version)",
             "        if origin is None:",
-            "            origin = origins[version] = Origin(unit, version, members) if peers else "
-            "unit.origin(version)",
+            "            made = Origin(unit, version, members) if peers else unit.origin(version)",
+            "            origin = origins[version] = made",
             "    o = new(plain)",
         ]
         for field, source in sources.items():
-            source = "key" if field.name in mapper.key_fields and len(keys) == 1 else source
+            is_key = field.name in mapper.key_fields and len(keys) == 1
             slot = field.name if field.form == "scalar" else f"_raw_{field.name}"
-            body.append(f"    o.{slot} = {source}")
+            body.append(f"    o.{slot} = {'key' if is_key else source}")
         body += [
             "    o._origin = origin",
             "    o.__class__ = guard",

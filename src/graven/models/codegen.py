@@ -66,7 +66,7 @@ def make_constructor(model: str, fields: Sequence[ModelField], hooks: Any, post_
 
 
 def make_prepare(model: str, fields: Sequence[ModelField]) -> Any:
-    """Write ``prepare(o)``: what every object has before the user's own constructor: its defaults."""
+    """Write ``prepare(o)``: the defaults, which objects have before a constructor of the user's."""
     names: dict[str, Any] = {}
     body = ["o._origin = None"]
     for field in fields:

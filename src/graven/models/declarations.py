@@ -111,7 +111,7 @@ def key(
     default: Any = MISSING,
     default_factory: Callable[[], Any] | None = None,
     store_made: bool = False,
-    init: bool = True,
+    init: bool = True,  # noqa: ARG001
 ) -> Any:
     """Declare the field as the key, or as one part of a key of several fields.
 
@@ -125,7 +125,7 @@ def key(
     )
 
 
-def owned(inverse: str, *, init: Literal[False] = False) -> Any:
+def owned(inverse: str, *, init: Literal[False] = False) -> Any:  # noqa: ARG001
     """Declare a list of children that belong to this object.
 
     *inverse* is the children's field that refers to it.
@@ -137,7 +137,7 @@ def owned(inverse: str, *, init: Literal[False] = False) -> Any:
     return Declaration(relation="owned", inverse=inverse, default_factory=list)
 
 
-def many_to_many(*, init: Literal[False] = False) -> Any:
+def many_to_many(*, init: Literal[False] = False) -> Any:  # noqa: ARG001
     """Declare a list of objects that exist by themselves, joined through a table of pairs of keys.
 
     The list is in the order of their keys when it is loaded. *init* is there for type checkers.

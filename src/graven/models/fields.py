@@ -89,6 +89,13 @@ class ModelField:
         except AttributeError:
             return ABSENT
 
+    def capture(self, instance: Any) -> object:
+        """Return the captured form of the current value."""
+        raise NotImplementedError
+
+    def settle(self, instance: Any) -> None:
+        """Make the current value the raw one; a scalar has no other form."""
+
     def renew(self, instance: Any, raw: Any) -> None:
         """Take the raw form that was read anew; a value made of the old one is dropped."""
         self.raw.__set__(instance, raw)
@@ -129,7 +136,9 @@ class ScalarField(ModelField):
         """Set the value."""
         self.value.__set__(instance, captured)
 
-    renew = restore
+    def renew(self, instance: Any, raw: Any) -> None:
+        """Set the value."""
+        self.value.__set__(instance, raw)
 
     def shown(self, captured: object) -> object:
         """Return what stands for the captured value in messages and conflicts."""

@@ -42,16 +42,18 @@ class ModelMapper(Mapper):
         "construct",
         "discriminator_column",
         "expressions",
-        "is_resolved",
         "key_columns",
         "plain_key_type",
         "prepare",
         "store_made",
         "subclasses",
-        "version_column",
     )
 
     construct: Callable[..., None]
+    discriminator_column: str | None
+    expressions: dict[str, Any]
+    plain_key_type: type[Any] | None
+    store_made: bool
     key_columns: tuple[Column, ...]
     subclasses: tuple[ModelMapper, ...]
 
@@ -77,7 +79,9 @@ class ModelMapper(Mapper):
         """
         if isinstance(field, ScalarField):
             raise AttributeError(
-                f"{self.name!r} object has no value for {field.name!r}", name=field.name, obj=instance
+                f"{self.name!r} object has no value for {field.name!r}",
+                name=field.name,
+                obj=instance,
             )
         origin = instance._origin
         if isinstance(field, DocumentField):
@@ -256,7 +260,6 @@ def _second_half(root: ModelMapper) -> None:
     table = make_table(root, family)
     for mapper in family:
         mapper.table = table
-        mapper.version_column = table.version
         mapper.discriminator = _discriminator(mapper, len(family))
     make_link_tables(family)
 
@@ -289,7 +292,7 @@ def _make_guard_class(mapper: ModelMapper) -> Any:
         "__module__": model.__module__,
         "__qualname__": model.__qualname__,
         "__doc__": model.__doc__,
-        "__class__": property(lambda self: model),
+        "__class__": property(lambda _: model),
         "__setattr__": codegen.make_guard(mapper.name, mapper.fields, model),
         "__hash__": object.__hash__,
     }

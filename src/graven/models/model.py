@@ -84,6 +84,8 @@ class ModelType(type):
     _root: Any
     _options: dict[str, Any]
     _has_own_init: bool
+    _is_abstract: bool
+    _number: int
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
@@ -112,7 +114,8 @@ class ModelType(type):
         cls._names = names
         cls._options = options
         cls._is_abstract = is_abstract
-        cls._has_own_init = bool(bases) and cls.__init__ is not Model.__init__
+        made: Any = cls
+        cls._has_own_init = bool(bases) and made.__init__ is not Model.__init__
         if cls._has_own_init:
             _keep_init(cls)
         cls._mapper = None
@@ -314,15 +317,17 @@ class Model(metaclass=ModelType):
             model.__init__ = construct  # type: ignore[method-assign]
         construct(self, **fields)
 
-    def __getattr__(self, name: str) -> Any:
-        """Load a field that is not loaded; called only where ordinary look-up has failed."""
-        mapper = mapper_of(type(self))
-        index = mapper.field_index.get(name)
-        if index is None:
-            raise AttributeError(
-                f"{mapper.name!r} object has no attribute {name!r}", name=name, obj=self
-            )
-        return mapper.load_field(self, mapper.fields[index])
+    if not TYPE_CHECKING:  # or misspelt attributes would pass the type checkers
+
+        def __getattr__(self, name: str) -> Any:
+            """Load a field that is not loaded; called only where ordinary look-up has failed."""
+            mapper = mapper_of(type(self))
+            index = mapper.field_index.get(name)
+            if index is None:
+                raise AttributeError(
+                    f"{mapper.name!r} object has no attribute {name!r}", name=name, obj=self
+                )
+            return mapper.load_field(self, mapper.fields[index])
 
     def __repr__(self) -> str:
         """Show the values and the keys of references; nothing is loaded, and nothing fails."""
@@ -357,7 +362,7 @@ def leads_nowhere(mapper: Any, instance: Any, field: Any) -> NotFoundError:
     target, key = field.target, field.key_in(instance)
     return NotFoundError(
         f"cannot read {mapper.name}.{field.name} of {mapper.name} {mapper.key_of(instance)!r}: it "
-        f"refers to {target.name} {key!r}, which is not there. Somebody has deleted that meanwhile, "
+        f"refers to {target.name} {key!r}, which is not there. Somebody has deleted that since, "
         "or wrote past graven with foreign keys off. Set the reference anew, or refresh the object.",
         model=target.name,
         key=key,

@@ -37,7 +37,7 @@ def _value_in(instance: Any, field: ModelField, column: str) -> Any:
         if isinstance(value, enum.Enum) and isinstance(value, field.type.python):
             return member_value(field.type, value)
         return value
-    return field.capture(instance)  # type: ignore[attr-defined]
+    return field.capture(instance)
 
 
 def step_field(instance: Any, step: Step) -> ReferenceField | None:

@@ -34,8 +34,8 @@ def check_options(model: str, options: Mapping[str, Any], is_subclass: bool) -> 
     base_only = next((name for name in ("table", "guard") if is_subclass and name in options), None)
     if base_only is not None:
         raise MappingError(
-            f"cannot define {model} with the option {base_only!r}: it shares the table of its base, "
-            "which decides that. Give the option to the base, or make the base abstract.",
+            f"cannot define {model} with the option {base_only!r}: it shares the table of its "
+            "base, which decides that. Give the option to the base, or make the base abstract.",
             model=model,
         )
 

@@ -42,7 +42,7 @@ def _columns(root: Any, family: Sequence[Any]) -> dict[str, Column]:
         for field in mapper.fields:
             for column in field.column_values:
                 may_lack = column.name not in shared
-                known = columns.get(column.name, column)
+                known = columns.get(column.name) or column
                 columns[column.name] = _joined(known, column, may_lack)
                 if known.kind != column.kind:
                     raise MappingError(

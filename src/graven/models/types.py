@@ -187,7 +187,8 @@ def evaluate(annotation: Any, names: Mapping[str, Any], model: str, field: str) 
     if all(new is old for new, old in zip(done, given, strict=False)):
         return annotation
     if origin is Annotated:
-        return Annotated.__class_getitem__((*done, *given[1:]))  # type: ignore[attr-defined]
+        annotated: Any = Annotated
+        return annotated[(*done, *given[1:])]
     return reduce(or_, done) if origin in (Union, types.UnionType) else origin[done]
 
 

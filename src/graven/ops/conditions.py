@@ -49,13 +49,22 @@ class Path(Value):
 
 
 class Condition(Value):
-    """The base of all conditions; they are joined with ``&``, ``|`` and ``~``."""
+    """The base of all conditions; they are joined with ``&``, ``|`` and ``~``.
 
-    def __and__(self, other: Condition) -> Condition:
-        return And((self, other))
+    To type checkers ``Account.balance > 10`` is a ``bool``, so they may be joined with one.
+    """
 
-    def __or__(self, other: Condition) -> Condition:
-        return Or((self, other))
+    def __and__(self, other: Condition | bool) -> Condition:
+        return And((self, _condition(other)))
+
+    def __rand__(self, other: Condition | bool) -> Condition:
+        return And((_condition(other), self))
+
+    def __or__(self, other: Condition | bool) -> Condition:
+        return Or((self, _condition(other)))
+
+    def __ror__(self, other: Condition | bool) -> Condition:
+        return Or((_condition(other), self))
 
     def __invert__(self) -> Condition:
         return Not(self)
@@ -68,10 +77,23 @@ class Condition(Value):
         )
 
 
+def _condition(given: object) -> Condition:
+    if not isinstance(given, Condition):
+        raise QueryError(
+            f"cannot join a condition with {given!r:.100}: it is no condition. Usually a value of an "
+            "object was compared instead of a field of its class, as in Account.balance > 10."
+        )
+    return given
+
+
 class Truth(Condition):
     """Always holds, or never."""
 
     holds: bool
+
+
+def _as_condition(value: Condition | bool) -> Condition:
+    return Truth(value) if isinstance(value, bool) else value
 
 
 class Compare(Condition):
