@@ -64,6 +64,19 @@ def _guard_words(entry: Entry, guards: tuple[str, ...]) -> str:
 
 def _link_line(write: Any, row: tuple[Any, ...]) -> str:
     columns = write.by if isinstance(write, Sweep) else write.table.key
-    pairs = ", ".join(f"{name} {value!r}" for name, value in zip(columns, row, strict=True))
+    kinds = [write.table.column(name).kind for name in columns]
+    pairs = ", ".join(
+        f"{name} {_shown(kind, value)!r}"
+        for name, kind, value in zip(columns, kinds, row, strict=True)
+    )
     verb = "insert" if isinstance(write, Insert) else "delete"
     return f"{verb} {write.table.name} {pairs}"
+
+
+def _shown(kind: str, value: Any) -> Any:
+    """Return a key in the form that its owner shows it in."""
+    if kind == "uuid" and isinstance(value, bytes):
+        from uuid import UUID
+
+        return UUID(bytes=value)
+    return value

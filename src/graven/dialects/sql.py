@@ -235,6 +235,16 @@ class SQLDialect:
 
     # ── what leads nowhere ──────────────────────────────────────────────────────────────────
 
+    def decoded(
+        self, table: Table, columns: tuple[str, ...], row: tuple[Any, ...]
+    ) -> tuple[object, ...]:
+        """Return the values of *columns*, the first of *row*, in Python form."""
+        decoders = [self.decoders[table.column(name).kind] for name in columns]
+        return tuple(
+            decode(value) if decode is not None and value is not None else value
+            for decode, value in zip(decoders, row, strict=False)
+        )
+
     def orphans(self, table: Table, reference: Reference, limit: int) -> Statement:
         """Return the statement for key and reference columns of rows that refer to no row."""
         quote = self.quote

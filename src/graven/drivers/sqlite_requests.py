@@ -10,7 +10,6 @@ from graven.dialects.sqlite import SQLiteDialect
 from graven.drivers.sqlite_statements import SQLiteStatements
 from graven.ops.requests import (
     Begin,
-    Call,
     Close,
     Commit,
     Create,
@@ -62,7 +61,6 @@ class SQLiteRequests:
             Execute: self._execute,
             Inspect: self._inspect,
             Create: self._create,
-            Call: self._call,
             Open: self._open,
             Page: self._page,
             Close: self._close,
@@ -178,13 +176,11 @@ class SQLiteRequests:
         found: list[Orphan] = []
         for table in request.tables:
             for reference in table.references:
-                size = len(table.key)
                 statement = self._dialect.orphans(table, reference, request.limit - len(found))
-                found += (
-                    Orphan(table.name, row[:size], reference.columns, reference.table, row[size:])
-                    for row in self._statements.read(*statement)
-                )
+                for row in self._statements.read(*statement):
+                    key = self._dialect.decoded(table, table.key, row)
+                    missing = self._dialect.decoded(table, reference.columns, row[len(key) :])
+                    found.append(
+                        Orphan(table.name, key, reference.columns, reference.table, missing)
+                    )
         return found
-
-    def _call(self, request: Call) -> Any:
-        return request.function(*request.arguments)

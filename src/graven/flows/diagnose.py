@@ -55,7 +55,7 @@ def blame(orphans: tuple[Orphan, ...], error: ForeignKeyError) -> ForeignKeyErro
     """Return *error* with the first of *orphans* named, or as it is if there are none.
 
     ``table`` and ``key`` are what is referred to and missing, ``columns`` hold the reference,
-    ``referrer`` is the row that refers; keys are in store form.
+    ``referrer`` is the row that refers.
     """
     if not orphans:
         return error

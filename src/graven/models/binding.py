@@ -10,6 +10,7 @@ from weakref import ref
 
 from graven.core.identity import IdentityMap, Origin
 from graven.models.checks import checker, refuse, suspicious
+from graven.models.codegen import raw_source
 from graven.models.faults import Members, unknown_class, unwritable
 from graven.models.fields import DocumentField, ModelField, ReferenceField, ScalarField
 from graven.models.source import compile_function
@@ -319,8 +320,7 @@ class ModelBinding:
         ]
         for field, source in sources.items():
             is_key = field.name in mapper.key_fields and len(keys) == 1
-            slot = field.name if field.form == "scalar" else f"_raw_{field.name}"
-            body.append(f"    o.{slot} = {'key' if is_key else source}")
+            body.append(f"    {raw_source(field)} = {'key' if is_key else source}")
         body += [
             "    o._origin = origin",
             "    o.__class__ = guard",

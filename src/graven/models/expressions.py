@@ -69,8 +69,8 @@ class FieldExpression:
 
     def __bool__(self) -> bool:
         raise QueryError(
-            f"cannot say whether {self!r} is true: it is a field of the model, not a value. Compare "
-            "it to make a condition, and join conditions by & | ~ instead of and, or, not.",
+            f"cannot say whether {self!r} is true: it is a field of the model, not a value. "
+            "Compare it to make a condition, and join conditions by & | ~ instead of and, or, not.",
             model=self._mapper.name,
             field=self._field.name,
         )

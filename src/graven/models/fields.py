@@ -30,8 +30,7 @@ __all__ = [
 class Unfit:
     """Stands for a value that cannot be captured, because it does not fit its field.
 
-    It is the same as no value that was stored, so the field counts as changed, and the commit
-    refuses it.
+    It is the same as no stored value: the field counts as changed, and the commit refuses it.
     """
 
     __slots__ = ("value",)
@@ -239,10 +238,7 @@ class DocumentField(ModelField):
         return self._encode, self._decode
 
     def check_annotation(self) -> None:
-        """See that there is a codec for the annotation.
-
-        :raises MappingError: if there is none.
-        """
+        """See that there is a codec for the annotation, or raise ``MappingError``."""
         try:
             self._codec()
         except TypeError as error:

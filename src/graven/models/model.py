@@ -363,7 +363,7 @@ def leads_nowhere(mapper: Any, instance: Any, field: Any) -> NotFoundError:
     return NotFoundError(
         f"cannot read {mapper.name}.{field.name} of {mapper.name} {mapper.key_of(instance)!r}: it "
         f"refers to {target.name} {key!r}, which is not there. Somebody has deleted that since, "
-        "or wrote past graven with foreign keys off. Set the reference anew, or refresh the object.",
+        "or wrote past graven with foreign keys off. Set the reference anew, or refresh it.",
         model=target.name,
         key=key,
     )

@@ -7,7 +7,7 @@ to answer it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from graven.errors import BusyRetry
@@ -195,13 +195,6 @@ class Create(Operation[None]):
     indexes: tuple[tuple[tuple[str, ...], bool], ...] = ()
 
 
-class Call(Operation[Any]):
-    """Call *function* with what the flow has found so far; used where a shell has to take part."""
-
-    function: Callable[..., Any]
-    arguments: tuple[object, ...] = ()
-
-
 class Open(Operation[object]):
     """Begin to read the rows of a select page by page.
 
@@ -230,7 +223,7 @@ class Orphan(Value):
     """One row that refers to a row that is not there.
 
     *key* is the key of the row of *table*; *missing* is what its *columns* hold, the key that
-    *target* has no row for. Both are in store form.
+    *target* has no row for. Both are in Python form.
     """
 
     table: str
