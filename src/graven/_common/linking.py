@@ -96,12 +96,11 @@ def _link_references(unit: Any, objects: Sequence[Any], field: Any, members: Seq
     by_key = {key_of(member): member for member in members}
     buried = unit.map_of(field.target).buried
     raw_of, put = field.raw.__get__, field.value.__set__
-    for instance in objects:
-        key = raw_of(instance)
-        if key is None:
-            put(instance, None)
-        elif (member := by_key.get(key) or buried.get(key)) is not None:
-            put(instance, member)
+    for instance, key in zip(objects, map(raw_of, objects), strict=True):
+        if key in by_key:
+            put(instance, by_key[key])
+        elif key is None or key in buried:
+            put(instance, buried.get(key))
 
 
 def _link_owned(

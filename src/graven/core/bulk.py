@@ -13,7 +13,7 @@ from graven.core.mapper import Mapper
 from graven.core.membership import Membership
 from graven.core.records import ObjectRecord
 from graven.core.scopes import UNDO_CLEAN, UNDO_NONE
-from graven.core.tracking import SET_ATTRIBUTE, clean_key
+from graven.core.tracking import SET_ATTRIBUTE
 
 __all__ = ["BulkMembership"]
 
@@ -72,7 +72,7 @@ class BulkMembership(Membership):
 
     def _delete_kind(self, mapper: Mapper, objects: Iterable[Any]) -> None:
         records, touched, undo = self.records, self.touched, self.root.undo
-        identity = self.map_of(mapper)
+        identity, key_of = self.map_of(mapper), mapper.key_of
         for instance in objects:
             origin = instance._origin
             if (
@@ -84,7 +84,7 @@ class BulkMembership(Membership):
                 self.delete(instance)
                 continue
             clean = mapper.snapshot(instance)
-            key = clean_key(mapper, clean)
+            key = key_of(instance)
             record = ObjectRecord(mapper, instance, DELETED, clean, origin.version, key)
             records[instance] = record
             undo[record] = UNDO_CLEAN

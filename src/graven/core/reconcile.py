@@ -118,7 +118,7 @@ def succeed(
             (one, one.record.clean, one.record.version, one.record.state) for one in plan.entries
         ]
     if made:
-        _take_keys(unit, plan, made)
+        _take_keys(plan, made)
     for flushed in unit.flushed:
         flushed.stored = None
     unit.flushed.clear()
@@ -171,7 +171,13 @@ def _take_over_quietly(
     for entry in entries:
         record = entry.record
         record.is_sealed = False
-        if entry.action == "delete" or record.state == DELETED:
+        if entry.action == "delete" and not mapper.watched:
+            records.pop(record.instance, None)
+            undo.pop(record, None)
+            identity.forget(record.key)
+            identity.absent.add(record.key)
+            continue
+        if record.state == DELETED:
             _take_over(unit, entry)
             continue
         instance = record.instance
@@ -197,7 +203,7 @@ def _leave(identity: IdentityMap, record: ObjectRecord) -> None:
         del identity.entries[record.key]
 
 
-def _take_keys(unit: UnitOfWork, plan: Plan, made: Mapping[int, object]) -> None:
+def _take_keys(plan: Plan, made: Mapping[int, object]) -> None:
     for entry in plan.entries:
         if entry.made_key:
             record = entry.record
@@ -307,7 +313,7 @@ def _replace(unit: UnitOfWork, newer: ObjectRecord, record: ObjectRecord) -> Non
 def keep_flush(unit: UnitOfWork, plan: Plan, made: Mapping[int, object]) -> None:
     """Remember what the open transaction holds; everything stays pending until it is committed."""
     if made:
-        _take_keys(unit, plan, made)
+        _take_keys(plan, made)
     for entry in plan.entries:
         record = entry.record
         record.is_sealed = False

@@ -380,5 +380,5 @@ class Tracking:
 
 def clean_key(mapper: Mapper, clean: tuple[Any, ...]) -> Any:
     """Return the key in a clean image."""
-    parts = tuple(clean[mapper.field_index[name]] for name in mapper.key_fields)
-    return parts[0] if len(parts) == 1 else parts
+    names, index = mapper.key_fields, mapper.field_index
+    return clean[index[names[0]]] if len(names) == 1 else tuple(clean[index[one]] for one in names)

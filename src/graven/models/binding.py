@@ -20,6 +20,31 @@ __all__ = ["ModelBinding"]
 Codec = Mapping[str, Callable[[Any], Any] | None]
 
 
+_FIND_OR_MAKE = (
+    "    entry = get(key)",
+    "    if entry is None:",
+    "        version = stored",
+    "        if absent and key in absent: version = 0",
+    "        elif version != usual:",
+    "            if usual is None: usual = identity.usual = version",
+    "            else: versions[key] = version",
+    "    else:",
+    "        o = entry()",
+    "        if o is not None:",
+    "            append(o)",
+    "            continue",
+    "        version = 0 if key in absent else versions.get(key, usual)",
+    "    if version != last:",
+    "        last = version",
+    "        origin = origins.get(version)",
+    "        if origin is None:",
+    "            made = Origin(unit, version, members) if peers else unit.origin(version)",
+    "            origin = origins[version] = made",
+    "    o = new(plain)",
+)
+"""The middle of ``hydrate``: the object that is there already, or a new one and its origin."""
+
+
 class ModelBinding:
     """The functions that carry one model to and from the rows of one kind of backend."""
 
@@ -282,8 +307,8 @@ class ModelBinding:
         sources = dict(self._raw_sources(mapper, names))
         keys = [sources[mapper.field(name)] for name in mapper.key_fields]
         key = keys[0] if len(keys) == 1 else f"({', '.join(keys)})"
-        version = f"c{len(self.columns) - 1}"
-        columns = ", ".join(f"c{index}" for index in range(len(self.columns)))
+        last = len(self.columns) - 1
+        columns = ", ".join([*(f"c{index}" for index in range(last)), "stored"])
         body = [
             "entries = identity.entries",
             "get = entries.get",
@@ -297,26 +322,7 @@ class ModelBinding:
             "append = found.append",
             f"for {columns} in rows:",
             f"    key = {key}",
-            "    entry = get(key)",
-            "    if entry is None:",
-            f"        version = {version}",
-            "        if absent and key in absent: version = 0",
-            "        elif version != usual:",
-            "            if usual is None: usual = identity.usual = version",
-            "            else: versions[key] = version",
-            "    else:",
-            "        o = entry()",
-            "        if o is not None:",
-            "            append(o)",
-            "            continue",
-            "        version = 0 if key in absent else versions.get(key, usual)",
-            "    if version != last:",
-            "        last = version",
-            "        origin = origins.get(version)",
-            "        if origin is None:",
-            "            made = Origin(unit, version, members) if peers else unit.origin(version)",
-            "            origin = origins[version] = made",
-            "    o = new(plain)",
+            *_FIND_OR_MAKE,
         ]
         for field, source in sources.items():
             is_key = field.name in mapper.key_fields and len(keys) == 1

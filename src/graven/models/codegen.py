@@ -107,6 +107,10 @@ def make_guard(model: str, fields: Sequence[ModelField], plain: type[Any]) -> An
     return compile_function(model, "__setattr__", "self, name, value", body, names)
 
 
+_COMPARED_PLAINLY = frozenset({"int", "str", "bool", "bytes", "uuid", "date", "time", "timedelta"})
+"""The kinds of values that are the same if they are equal in type and by ``==``."""
+
+
 def make_changed(model: str, fields: Sequence[ModelField]) -> Any:
     """Write ``changed(o, clean)``: bit *i* is set if field *i* differs from the clean image."""
     names: dict[str, Any] = {"same": same}
@@ -114,9 +118,11 @@ def make_changed(model: str, fields: Sequence[ModelField]) -> Any:
     for index, field in enumerate(fields):
         bit = 1 << index
         if field.form == "scalar":
+            is_plain = field.type.kind in _COMPARED_PLAINLY
+            differs = "type(value) is not type(was) or value != was"
             body += [
-                f"value = o.{field.name}",
-                f"if value is not clean[{index}] and not same(value, clean[{index}]):",
+                f"value, was = o.{field.name}, clean[{index}]",
+                f"if value is not was and ({differs if is_plain else 'not same(value, was)'}):",
                 f"    bits |= {bit}",
             ]
         else:

@@ -72,7 +72,8 @@ class Condition(Value):
     def __bool__(self) -> bool:
         raise QueryError(
             "cannot say whether a condition is true: it is a question to the store, not an answer. "
-            "Join conditions with & | ~ instead of and, or, not, write each in parentheses, and use "
+            "Join conditions with & | ~ instead of and, or, not, write each in parentheses, and "
+            "use "
             "in_ instead of in."
         )
 
@@ -80,7 +81,8 @@ class Condition(Value):
 def _condition(given: object) -> Condition:
     if not isinstance(given, Condition):
         raise QueryError(
-            f"cannot join a condition with {given!r:.100}: it is no condition. Usually a value of an "
+            f"cannot join a condition with {given!r:.100}: it is no condition. Usually a value of "
+            "an "
             "object was compared instead of a field of its class, as in Account.balance > 10."
         )
     return given
