@@ -70,19 +70,34 @@ def link(
     loaded: Sequence[Any],
 ) -> None:
     """Make objects of the loaded rows and give them to the *objects* that refer to them."""
+    unit.settle()
     for one, found in zip(includes, loaded, strict=True):
         field = one.field
         target = field.target
         members = objects_of(unit, bindings(target.root), target, found.rows)
         if one.inner:
             link(unit, bindings, members, target, one.inner, found.inner)
-        lacking = [each for each in having(objects, field) if field.loaded(each) is ABSENT]
+        lacking = _lacking(unit, having(objects, field), field)
         if field.form == "reference":
             _link_references(unit, lacking, field, members)
         elif field.form == "owned":
             _link_owned(unit, lacking, mapper, field, members)
         else:
             _link_pairs(unit, bindings, lacking, mapper, field, members, found.pairs)
+
+
+def _lacking(unit: Any, objects: Sequence[Any], field: Any) -> list[Any]:
+    """Return the objects whose field is to be filled in.
+
+    A reference of a clean object may be set again: it can only be to the same object.
+    """
+    may_be_set = field.form == "reference"
+    records = unit.records
+    return [
+        each
+        for each in objects
+        if (may_be_set and each not in records) or field.loaded(each) is ABSENT
+    ]
 
 
 def having(objects: Sequence[Any], field: Any) -> list[Any]:

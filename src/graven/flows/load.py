@@ -6,6 +6,7 @@ One query for each table and level.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from graven.core.query import Load
@@ -119,5 +120,7 @@ def lists_read(
 
 def _distinct(rows: Sequence[Row], positions: Sequence[int]) -> list[Row]:
     """Return the keys that rows have at *positions*, each once, without those that lack a part."""
-    keys = dict.fromkeys(tuple(row[at] for at in positions) for row in rows)
-    return [key for key in keys if None not in key]
+    values = dict.fromkeys(map(itemgetter(*positions), rows))
+    if len(positions) == 1:
+        return [(value,) for value in values if value is not None]
+    return [key for key in values if None not in key]
