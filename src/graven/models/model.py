@@ -70,6 +70,28 @@ def _needs_two_slots(annotation: Any, names: dict[str, Any], model: str, name: s
         return True
 
 
+def _loading(otherwise: Any) -> Any:
+    """Return the ``__getattr__`` of a class with fields that may not be loaded.
+
+    Only such a class has one, since it makes every attribute of its objects slower to read, loaded
+    or not. *otherwise* is the class's own.
+    """
+
+    def __getattr__(self: Any, name: str) -> Any:  # noqa: N807
+        """Load a field that is not loaded; called only where ordinary look-up has failed."""
+        mapper = mapper_of(type(self))
+        index = mapper.field_index.get(name)
+        if index is not None:
+            return mapper.load_field(self, mapper.fields[index])
+        if otherwise is not None:
+            return otherwise(self, name)
+        raise AttributeError(
+            f"{mapper.name!r} object has no attribute {name!r}", name=name, obj=self
+        )
+
+    return __getattr__
+
+
 @dataclass_transform(
     eq_default=False,  # objects are compared, and hashed, by identity
     kw_only_default=True,
@@ -109,6 +131,8 @@ class ModelType(type):
         has_weakref = any(base.__weakrefoffset__ for base in bases)
         namespace["__slots__"] = [one for one in slots if one != "__weakref__" or not has_weakref]
         namespace["__hash__"] = object.__hash__
+        if any(slot.startswith("_raw_") for slot in slots):
+            namespace["__getattr__"] = _loading(namespace.get("__getattr__"))
         cls = super().__new__(mcs, name, bases, namespace)
         cls._declared = declared
         cls._names = names
@@ -316,18 +340,6 @@ class Model(metaclass=ModelType):
         if not model._has_own_init:
             model.__init__ = construct  # type: ignore[method-assign]
         construct(self, **fields)
-
-    if not TYPE_CHECKING:  # or misspelt attributes would pass the type checkers
-
-        def __getattr__(self, name: str) -> Any:
-            """Load a field that is not loaded; called only where ordinary look-up has failed."""
-            mapper = mapper_of(type(self))
-            index = mapper.field_index.get(name)
-            if index is None:
-                raise AttributeError(
-                    f"{mapper.name!r} object has no attribute {name!r}", name=name, obj=self
-                )
-            return mapper.load_field(self, mapper.fields[index])
 
     def __repr__(self) -> str:
         """Show the values and the keys of references; nothing is loaded, and nothing fails."""
