@@ -134,9 +134,10 @@ class ModelBinding:
         return [encode(captured) if encode is not None and captured is not None else captured]
 
     def _encoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
+        """Return the function from value to store form; a float that was checked needs none."""
         if issubclass(field.type.python, enum.Enum):
             return attrgetter("_name_" if field.type.by_name else "_value_")
-        return self._encoders[field.type.kind]
+        return None if field.type.kind == "float" else self._encoders[field.type.kind]
 
     def _decoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
         if issubclass(field.type.python, enum.Enum):
