@@ -249,6 +249,41 @@ def test_what_was_read_before_a_transaction_is_checked_in_it(db: Any) -> None:
     assert db.execute("select sum(on_call) from doctor") == [(1,)]
 
 
+@pytest.mark.parametrize("reads_first", [True, False])
+@pytest.mark.parametrize("writes_too", [True, False])
+@pytest.mark.parametrize("isolation", LEVELS)
+def test_what_a_statement_of_the_sessions_own_writes_is_committed(
+    db: Any, isolation: str, writes_too: bool, reads_first: bool
+) -> None:
+    with db.session(isolation=isolation) as session:
+        ada = session.get(Doctor, "Ada") if reads_first else None
+        session.execute("update doctor set hours = hours + 8 where name = 'Bob'")
+        if writes_too:
+            (ada or session.get(Doctor, "Ada")).hours = 3
+    found = dict(db.execute("select name, hours from doctor"))
+    assert found == {"Ada": 3 if writes_too else 0, "Bob": 8}
+
+
+@pytest.mark.parametrize("isolation", LEVELS[1:])
+def test_a_statement_of_the_sessions_own_is_rolled_back_with_the_rest(
+    db: Any, isolation: str
+) -> None:
+    with pytest.raises(ZeroDivisionError), db.session(isolation=isolation) as session:
+        session.execute("update doctor set hours = 8")
+        assert session.query(Doctor).where(Doctor.hours == 8).count() == 2
+        raise ZeroDivisionError
+    assert db.execute("select sum(hours) from doctor") == [(0,)]
+
+
+def test_an_answer_to_a_statement_of_ones_own_counts_as_read(db: Any) -> None:
+    opened = db.session(isolation="serializable")
+    with pytest.raises(ConcurrentUpdate, match="a query of your own"), opened as session:
+        ((hours,),) = session.execute("select sum(hours) from doctor")
+        change(db, "Bob", hours=8)
+        assert session.execute("select sum(hours) from doctor") == [(hours,)]
+        session.add(Doctor(name="Sum", hours=hours))
+
+
 def test_a_flush_in_a_transaction_that_is_rolled_back_leaves_all_pending(db: Any) -> None:
     with db.session() as session:
         dan = Doctor(name="Dan")

@@ -87,6 +87,18 @@ def test_only_objects_of_models_can_join(open_db: Open) -> None:
                 call("no model")
 
 
+@pytest.mark.parametrize("model", ["Song", int, None])
+def test_only_models_can_be_asked_for(open_db: Open, model: Any) -> None:
+    db = open_db(Song)
+    with db.session() as session:
+        with pytest.raises(UsageError, match="derived from graven"):
+            session.query(model)
+        with pytest.raises(UsageError, match="derived from graven"):
+            session.get(model, 1)
+    with pytest.raises(UsageError, match="derived from graven"):
+        db.create(model)
+
+
 def test_constructing_adds_by_itself_only_with_autoadd(open_db: Open, colour: Any) -> None:
     db = open_db(Song)
     with db.session(autoadd=True) as session:
@@ -345,6 +357,22 @@ def test_edit_made_outside_a_session_is_refused_if_the_record_moved_on(open_db: 
     conflict = caught.value.conflicts[0].fields["plays"]
     assert (conflict.base, conflict.mine, conflict.theirs) == (0, 5, 6)
     assert song.plays == 5
+
+
+def test_newer_object_brought_in_is_refused_if_the_session_has_read_an_older_version(
+    open_db: Open,
+) -> None:
+    db = open_db(Song)
+    songs(db, 1)
+    with pytest.raises(ConcurrentUpdate), db.session() as session:
+        plays = session.get(Song, 1).plays
+        gc.collect()
+        with db.session() as other:
+            song = other.get(Song, 1)
+            song.plays = 6
+        session.add(song)
+        song.plays = plays + 1
+    assert db.execute("select plays from song") == [(6,)]
 
 
 def test_work_that_was_refused_on_leaving_can_be_brought_into_another_session(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graven import Model, TransactionInactiveError, UniqueError, field, key
+from graven import Model, TransactionInactiveError, UniqueError, UsageError, field, key
 
 Open = Callable[..., Any]
 
@@ -46,6 +46,23 @@ def test_session_commits_and_own_statements_become_part_of_it(open_db: Open) -> 
             assert transaction.execute("select count(*) from coin") == [(3,)]
         assert not session.new
     assert stored(db) == {"penny": 2, "crown": 5, "pound": 0}
+
+
+@pytest.mark.parametrize("statement", ["commit", " -- done\n END", "Rollback", "begin immediate"])
+def test_own_statement_that_would_end_it_is_refused_and_it_goes_on(
+    open_db: Open, statement: str
+) -> None:
+    db = filled(open_db)
+    with pytest.raises(ZeroDivisionError), db.transaction() as transaction:
+        transaction.execute("update coin set worth = 7")
+        for execute in (db.execute, transaction.execute):
+            with pytest.raises(UsageError, match="Nothing was sent"):
+                execute(statement)
+        transaction.execute("savepoint here")
+        transaction.execute("rollback to here")
+        transaction.execute("update coin set worth = 8")
+        raise ZeroDivisionError
+    assert stored(db) == {"penny": 1, "crown": 60}
 
 
 def test_only_the_outermost_block_takes_effect(open_db: Open) -> None:

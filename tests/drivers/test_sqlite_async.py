@@ -16,7 +16,7 @@ import pytest_asyncio
 from graven.drivers.sqlite_async import AsyncSQLiteConnection, AsyncSQLitePool
 from graven.errors import StoreError, UnavailableError, UniqueError, UsageError
 from graven.flows.schema import create
-from graven.ops.requests import Begin, Call, Commit, Execute, Fetch, Flow, Insert, Rollback
+from graven.ops.requests import Begin, Commit, Execute, Fetch, Flow, Insert, Rollback
 from tests.drivers.sqlite_things import ALL, AUTHOR, COLUMNS, author, url
 
 pytestmark = pytest.mark.asyncio
@@ -69,7 +69,8 @@ async def test_a_whole_flow_is_one_hop(connection: AsyncSQLiteConnection) -> Non
 
     def flow() -> Flow[str]:
         while len(threads) < 50:
-            threads.append((yield from Call(threading.get_ident)))
+            yield from Execute("select 1")
+            threads.append(threading.get_ident())
         return (yield from add(1, 2))
 
     assert await connection.run(flow(), settled) == "added"
@@ -112,8 +113,9 @@ async def test_a_cancelled_flow_that_has_not_started_never_starts(
     settled = Settled()
 
     def block() -> Flow[None]:
-        yield from Call(blocking.set)
-        yield from Call(gate.wait, (5,))
+        blocking.set()
+        gate.wait(5)
+        yield from Execute("select 1")
 
     def late() -> Flow[None]:
         started.append(1)
@@ -145,8 +147,8 @@ async def test_a_cancelled_write_is_brought_to_its_end_first(
     def slow() -> Flow[str]:
         yield from Begin(write=True)
         yield from Insert(AUTHOR, COLUMNS, [author(1)])
-        yield from Call(started.set)
-        yield from Call(gate.wait, (5,))
+        started.set()
+        gate.wait(5)
         yield from Fetch(ALL)
         yield from Commit()
         return "written"
@@ -175,7 +177,7 @@ async def test_a_statement_that_writes_is_never_interrupted(
     started = threading.Event()
 
     def write() -> Flow[str]:
-        yield from Call(started.set)
+        started.set()
         if begins:
             yield from Begin(write=True)
         yield from Execute(text)
@@ -202,7 +204,7 @@ async def test_a_cancelled_read_is_interrupted(
     started = threading.Event()
 
     def read() -> Flow[Any]:
-        yield from Call(started.set)
+        started.set()
         if in_transaction:
             yield from Begin(write=False)
         return (yield from Fetch(ALL)), (yield from Execute(f"select * from ({ENDLESS})"))
@@ -235,8 +237,8 @@ async def test_a_flow_between_two_statements_is_interrupted_at_the_next(
     started = threading.Event()
 
     def read() -> Flow[Any]:
-        yield from Call(started.set)
-        yield from Call(time.sleep, (0.05,))
+        started.set()
+        time.sleep(0.05)
         return (yield from Execute(f"select * from ({ENDLESS})"))
 
     task = asyncio.create_task(connection.run(read()))

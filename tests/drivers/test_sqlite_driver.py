@@ -25,7 +25,6 @@ from graven.ops.conditions import (
 )
 from graven.ops.requests import (
     Begin,
-    Call,
     Close,
     Commit,
     Delete,
@@ -287,10 +286,6 @@ def test_a_rollback_that_fails_never_hides_the_cause(
     assert connection.statements.broken
     pool.release(connection)
     assert pool.acquire() is not connection
-
-
-def test_calls_of_a_flow_are_made(connection: SQLiteConnection) -> None:
-    assert connection.perform(Call(max, (1, 5))) == 5
 
 
 def test_a_rollback_with_nothing_open_is_nothing(connection: SQLiteConnection) -> None:

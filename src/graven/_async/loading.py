@@ -14,7 +14,7 @@ from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
 from graven.errors import DataError, NotFoundError, SessionError, UsageError
 from graven.flows.commit import Question
-from graven.flows.load import fetch_by_keys, fetch_statement, include, lists_read
+from graven.flows.load import fetch_by_keys, include, lists_read
 from graven.flows.transaction import begin_first
 from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, unstorable
 from graven.models.model import Model, mapper_of
@@ -147,11 +147,6 @@ class AsyncLoading:
         if loads and self._isolation == "serializable":
             for question in lists_read(rows, loads, loaded):
                 self._note(*question)
-
-    async def _run_statement(
-        self, statement: str, parameters: Any
-    ) -> tuple[list[tuple[Any, ...]], tuple[str, ...]]:
-        return await self._run(fetch_statement(statement, parameters))
 
     # -- keys --------------------------------------------------------------------------------------
 

@@ -20,11 +20,10 @@ from graven.core.evaluate import paths_in
 from graven.core.following import reached
 from graven.core.query import Include, QuerySpec
 from graven.errors import MultipleFoundError, NotFoundError, QueryError
-from graven.flows.load import fetch, fetch_statement
+from graven.flows.load import fetch
 from graven.flows.paging import close_pages, next_page, open_pages
 from graven.models.expressions import asc
 from graven.ops.conditions import And, Condition, In, Or, Order, Path, Select, Truth
-from graven.ops.requests import Execute
 
 if TYPE_CHECKING:
     from graven._async.session import AsyncSession
@@ -296,7 +295,7 @@ class AsyncQuery(Generic[M]):
                 model=mapper.name,
             )
         binding = session._db.binding(mapper.root)
-        rows, names = await session._read(fetch_statement(spec.statement or "", spec.parameters))
+        rows, names = await session._execute(spec.statement or "", spec.parameters, mapper.name)
         missing = [name for name in binding.columns if name not in names]
         if missing:
             raise QueryError(
@@ -307,7 +306,6 @@ class AsyncQuery(Generic[M]):
             )
         positions = [names.index(name) for name in binding.columns]
         ordered = [tuple(row[at] for at in positions) for row in rows]
-        session._note(mapper.name, Execute(spec.statement or "", spec.parameters), rows)
         found = objects_of(session.unit, binding, mapper, ordered)
         found = [one for one in found if isinstance(one, mapper.model)]
         end = None if spec.limit is None else spec.offset + spec.limit

@@ -12,7 +12,6 @@ from graven._async.query import AsyncQuery
 from graven._common.current import enter_session, leave_session, name_of
 from graven._common.explaining import explain_plan
 from graven._common.including import with_includes
-from graven._common.options import only_reads
 from graven.core.lifecycle import DELETED
 from graven.core.query import Include, QuerySpec
 from graven.core.unit import UnitOfWork
@@ -175,7 +174,8 @@ class AsyncSession(AsyncMembership):
     def plan(self) -> list[Any]:
         """Return the batches that a commit of the innermost scope would write, in order.
 
-        Nothing is written.
+        Nothing is written. What follows a deletion because it refers to the deleted object is found
+        in the store, by the commit, and is not among them.
 
         :raises DataError: if a value does not fit its field.
         """
@@ -183,7 +183,7 @@ class AsyncSession(AsyncMembership):
         return self._make_plan(self._unit.scope(), None).writes()
 
     def explain(self) -> str:
-        """Return in words what a commit of the innermost scope would write, a line for each row."""
+        """Return in words what :meth:`plan` returns, a line for each row."""
         self._check_open("explain")
         return explain_plan(self._make_plan(self._unit.scope(), None))
 
@@ -257,13 +257,14 @@ class AsyncSession(AsyncMembership):
     async def execute(self, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         """Execute a statement in the store's own language; return its rows as they come.
 
-        It runs on the connection that the session keeps, if it keeps one, and otherwise on any.
+        In a snapshot or serializable session, and after a flush, it runs in the transaction that
+        the session keeps: what it writes is committed with the rest, or rolled back with it.
+        Otherwise it runs on any connection, and is committed by itself.
         """
         self._check_open("execute a statement")
         async with self._lock:
             self._take_turn("execute a statement")
-            self._has_statements |= self._has_flushed and not only_reads(statement)
-            rows, _ = await self._run_statement(statement, parameters)
+            rows, _ = await self._execute(statement, parameters, "your own")
             return rows
 
     async def load_field(self, mapper: Any, field: Any, instance: Any) -> Any:

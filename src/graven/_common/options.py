@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from graven.errors import UsageError
 
-__all__ = ["ISOLATIONS", "checked_isolation", "only_reads", "pool_class_for"]
+__all__ = ["ISOLATIONS", "checked_isolation", "pool_class_for"]
 
 ISOLATIONS: Final = ("optimistic", "snapshot", "serializable")  #: the levels of isolation
 
@@ -19,11 +19,6 @@ def checked_isolation(isolation: str) -> str:
             f"{', '.join(ISOLATIONS)}."
         )
     return isolation
-
-
-def only_reads(statement: str) -> bool:
-    """Say whether a statement surely changes nothing."""
-    return statement.lstrip("( \n\t").lower().startswith(("select", "values", "explain"))
 
 
 def pool_class_for(url: Any, sqlite: Any) -> Any:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from graven._common.current import enter_session, leave_session, name_of
 from graven._common.explaining import explain_plan
 from graven._common.including import with_includes
-from graven._common.options import only_reads
 from graven._sync import colour
 from graven._sync.membership import Membership
 from graven._sync.query import Query
@@ -177,7 +176,8 @@ class Session(Membership):
     def plan(self) -> list[Any]:
         """Return the batches that a commit of the innermost scope would write, in order.
 
-        Nothing is written.
+        Nothing is written. What follows a deletion because it refers to the deleted object is found
+        in the store, by the commit, and is not among them.
 
         :raises DataError: if a value does not fit its field.
         """
@@ -185,7 +185,7 @@ class Session(Membership):
         return self._make_plan(self._unit.scope(), None).writes()
 
     def explain(self) -> str:
-        """Return in words what a commit of the innermost scope would write, a line for each row."""
+        """Return in words what :meth:`plan` returns, a line for each row."""
         self._check_open("explain")
         return explain_plan(self._make_plan(self._unit.scope(), None))
 
@@ -259,13 +259,14 @@ class Session(Membership):
     def execute(self, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         """Execute a statement in the store's own language; return its rows as they come.
 
-        It runs on the connection that the session keeps, if it keeps one, and otherwise on any.
+        In a snapshot or serializable session, and after a flush, it runs in the transaction that
+        the session keeps: what it writes is committed with the rest, or rolled back with it.
+        Otherwise it runs on any connection, and is committed by itself.
         """
         self._check_open("execute a statement")
         with self._lock:
             self._take_turn("execute a statement")
-            self._has_statements |= self._has_flushed and not only_reads(statement)
-            rows, _ = self._run_statement(statement, parameters)
+            rows, _ = self._execute(statement, parameters, "your own")
             return rows
 
     def load_field(self, mapper: Any, field: Any, instance: Any) -> Any:

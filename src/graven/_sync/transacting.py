@@ -36,8 +36,10 @@ from graven.flows.commit import (
     write,
     write_after_reading,
 )
+from graven.flows.load import fetch_statement
 from graven.flows.transaction import begin_first, rollback_first
-from graven.ops.requests import Flow
+from graven.ops.requests import Execute, Flow
+from graven.ops.statements import only_reads
 
 if TYPE_CHECKING:
     from graven._sync.database import Database
@@ -80,7 +82,7 @@ class Transacting(Loading):
             plan = self._make_plan(scope, only)
             seal(self._unit, plan)
         checks = self._checks(bool(plan.entries))
-        if not plan.entries and not checks.reads:
+        if not plan.entries and not checks.reads and not self._has_statements:
             self._unpin()
             self.last_commit = "committed"
             return
@@ -177,6 +179,31 @@ class Transacting(Loading):
             if versions
         ]
         return Checks(reads, list(self._queries) if is_serializable else ())
+
+    def _execute(
+        self, statement: str, parameters: Any, name: str
+    ) -> tuple[list[tuple[Any, ...]], tuple[str, ...]]:
+        """Execute a statement of the user's where the session reads; return rows and columns.
+
+        What it writes into the transaction that the session keeps is committed with the rest.
+        """
+        flow = fetch_statement(statement, parameters)
+        writes = not only_reads(statement)
+        is_within = self._db.current_transaction() is not None
+        try:
+            if self._pinned is not None or is_within or self._isolation == "optimistic":
+                rows, columns = self._run(flow)
+            else:
+                rows, columns = self._run_and_keep(begin_first(writes, flow))
+        except GravenError:
+            writes = False  # what failed has written nothing
+            raise
+        finally:
+            if writes and self._pinned is not None:
+                self._has_flushed = self._has_statements = True
+        if not writes and not is_within:
+            self._note(name, Execute(statement, parameters), rows)
+        return rows, columns
 
     def _flush(self) -> None:
         unit = self._unit

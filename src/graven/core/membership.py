@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from graven.core.conflicts import concurrent_update
 from graven.core.keys import duplicate, unusable, vacate
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS, Grave, Tracking, clean_key
 from graven.core.values import ABSENT
-from graven.errors import SessionError, StateChangeError
+from graven.errors import Conflict, SessionError, StateChangeError
 
 __all__ = ["Membership"]
 
@@ -281,14 +282,19 @@ class Membership(Tracking):
         other = self.find(mapper, key) if key is not None else None
         if other is not None and other is not instance:
             vacate(self, mapper, key, other)
+        identity = self.map_of(mapper)
+        known = identity.version(key)
+        if known and origin.version and known != origin.version:
+            # One of the two is stale, and versions of different lives of a row are in no order.
+            conflict = Conflict(mapper.name, key, origin.version, known)
+            raise concurrent_update([conflict], "that is what this session read itself")
         state, clean = unit.release(instance)
         if clean is None:
             self._register(instance, mapper, state == INITIALIZED)
             return
-        SET_ATTRIBUTE(instance, "_origin", self.origin(origin.version))
-        identity = self.map_of(mapper)
-        if identity.version(key) is None:
+        if known is None:
             identity.remember(key, origin.version)
+        SET_ATTRIBUTE(instance, "_origin", self.origin(origin.version))
         self.enter(identity, clean_key(mapper, clean), instance)
         if mapper.watched:
             self.watched[instance] = None

@@ -95,11 +95,6 @@ class Tracking:
         """How many objects may have to be written."""
         return len(self.records) + len(self.touched)
 
-    @property
-    def has_deletions(self) -> bool:
-        """Whether any object is deleted and not yet committed."""
-        return any(identity.buried for identity in self.maps.values())
-
     # -- looking up --------------------------------------------------------------------------------
 
     def mapper(self, instance: Any) -> Mapper:

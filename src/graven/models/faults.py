@@ -49,7 +49,8 @@ def unwritable(instance: Any, error: Exception) -> Exception:
         expected = python.__name__ + (" or None" if field.nullable else "")
         if value is ABSENT:
             why = "It was never given a value: usually an __init__ or a del left it out."
-            key = tuple(getattr(instance, name, None) for name in mapper.key_fields)
+            parts = [getattr(instance, name, None) for name in mapper.key_fields]
+            key = tuple(parts) if len(parts) > 1 else parts[0]
             return refuse(mapper.name, key, field.name, None, expected, why)
         if value is not None and (why := unstorable(field.type.kind, value)):
             return refuse(mapper.name, mapper.key_of(instance), field.name, value, expected, why)

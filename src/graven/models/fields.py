@@ -13,7 +13,7 @@ from typing import Any
 from graven.core.values import ABSENT, same
 from graven.errors import DataError, MappingError
 from graven.models.checks import refuse
-from graven.models.declarations import MISSING, Declaration
+from graven.models.declarations import Declaration
 from graven.models.types import FieldType
 from graven.ops.schema import Column, Table
 
@@ -67,11 +67,6 @@ class ModelField:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns that hold the field."""
         return tuple(column.name for column in self.column_values)
-
-    @property
-    def has_default(self) -> bool:
-        """Whether a new object may be made without a value for it."""
-        return self.said.default is not MISSING or self.said.default_factory is not None
 
     def bind(self, model: type[Any]) -> None:
         """Find the slots of the field in the class."""
@@ -273,7 +268,7 @@ class DocumentField(ModelField):
     def _refused(self, instance: Any, value: Any, why: str) -> Exception:
         expected = getattr(self.type.annotation, "__name__", None) or str(self.type.annotation)
         if "recursion" in why:
-            why = "It contains itself."
+            why = "It contains itself, or is nested too deeply."
         why += "" if why.endswith(".") else "."
         return refuse(self.owner, _key_of(instance), self.name, value, str(expected), why)
 

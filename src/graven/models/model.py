@@ -304,8 +304,13 @@ def _keep_init(cls: Any) -> None:
 def mapper_of(model: Any) -> Any:
     """Return the mapper of a model class, made at first use.
 
-    :raises MappingError: if the class cannot be stored as declared.
+    :raises MappingError: if it cannot be stored as declared; ``UsageError`` if it is no model.
     """
+    if not isinstance(model, ModelType):
+        raise UsageError(
+            f"cannot use {shown(model)} as a model: a class that is derived from graven.Model is "
+            "needed. Give the class itself, neither its name nor one of its objects."
+        )
     mapper = model._mapper
     if mapper is None:
         from graven.models.mapping import lay_out
@@ -384,12 +389,10 @@ def leads_nowhere(mapper: Any, instance: Any, field: Any) -> NotFoundError:
 def not_loaded(mapper: Any, instance: Any, name: str) -> NotLoadedError:
     """Make the error for a field that is read where reading must not query."""
     return NotLoadedError(
-        f"cannot read {mapper.name}.{name} of {mapper.name} {mapper.key_of(instance)!r}: it is "
-        "not loaded, and reading an attribute "
-        "does not query here, because the object belongs to an async session or its session has "
-        "ended. Load it with the "
-        f"query, as in query({mapper.name}).include({mapper.name}.{name}), or get the object by "
-        "its key.",
+        f"cannot read {mapper.name}.{name} of {mapper.name} {mapper.key_of(instance)!r}: it is not "
+        "loaded, and reading an attribute does not query here, because the object belongs to an "
+        "async session or its session has ended. Load it with the query, as in "
+        f"query({mapper.name}).include({mapper.name}.{name}), or get the object by its key.",
         model=mapper.name,
         key=mapper.key_of(instance),
         field=name,

@@ -7,7 +7,7 @@ from typing import Any
 
 from graven.core.mapper import Mapper
 from graven.errors import MappingError
-from graven.models.fields import LinksField, ModelField, ReferenceField
+from graven.models.fields import LinksField, ReferenceField
 from graven.ops.schema import Column, Reference, Table
 
 __all__ = ["make_link_tables", "make_table", "snake_case", "table_name"]
@@ -183,8 +183,3 @@ def _side(mapper: Any, prefix: str) -> list[Column]:
     if len(mapper.key_columns) == 1:
         return [Column(f"{prefix}_id", mapper.key_columns[0].kind)]
     return [Column(f"{prefix}_{column.name}", column.kind) for column in mapper.key_columns]
-
-
-def field_of_column(mapper: Any, column: str) -> ModelField | None:
-    """Return the field that a column belongs to, ``None`` for the version and the discriminator."""
-    return next((field for field in mapper.fields if column in field.columns), None)

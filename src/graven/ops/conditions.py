@@ -94,10 +94,6 @@ class Truth(Condition):
     holds: bool
 
 
-def _as_condition(value: Condition | bool) -> Condition:
-    return Truth(value) if isinstance(value, bool) else value
-
-
 class Compare(Condition):
     """``left operator right``; the operator is one of ``== != < <= > >=``.
 
