@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graven.models.faults import unreadable
+
 __all__ = ["living", "objects_of"]
 
 Rows = Sequence[tuple[Any, ...]]
@@ -21,9 +23,13 @@ def objects_of(unit: Any, binding: Any, mapper: Any, rows: Rows, peers: bool = T
 
     Rows of objects whose deletion is pending are left out. *peers* lets the objects know each
     other, so that what one of them lacks is loaded for all.
+
+    :raises DataError: if the store holds what no value of the field is stored as.
     """
     identity = unit.map_of(mapper)
-    found: list[Any] = binding.hydrate(
-        living(unit, binding, rows), unit, identity, peers and mapper.peers_matter
-    )
+    rows = living(unit, binding, rows)
+    try:
+        found: list[Any] = binding.hydrate(rows, unit, identity, peers and mapper.peers_matter)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise unreadable(mapper, error) from error
     return found

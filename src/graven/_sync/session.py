@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from graven._common.arriving import objects_of
 from graven._common.current import enter_session, leave_session, name_of
 from graven._common.explaining import explain_plan
 from graven._common.including import with_includes
@@ -298,7 +299,7 @@ class Session(Membership):
                     if key not in identity.entries:
                         identity.absent.add(key)
                     return None
-                found = binding.hydrate(rows, self._unit, identity, False)[0]
+                found = next(iter(objects_of(self._unit, binding, mapper, rows, peers=False)), None)
             return found if isinstance(found, model) else None
 
     def _peers_of(self, instance: Any, mapper: Any, field: Any) -> Iterable[Any]:

@@ -11,7 +11,7 @@ from graven.models.checks import refuse, unstorable
 from graven.models.fields import ScalarField
 from graven.models.types import members_by_value
 
-__all__ = ["Members", "unknown_class", "unwritable"]
+__all__ = ["Members", "unknown_class", "unreadable", "unwritable"]
 
 
 class Members(dict[Any, Any]):
@@ -37,6 +37,16 @@ class Members(dict[Any, Any]):
             value=value,
             expected=python.__name__,
         )
+
+
+def unreadable(mapper: Any, error: Exception) -> DataError:
+    """Make the error for a row that holds what graven does not write."""
+    return DataError(
+        f"cannot read a row of table {mapper.table.name!r} as a {mapper.name}: found a value that "
+        f"no field of it is stored as ({error}). Usually something other than graven has written "
+        "to the table. Correct the row; docs/decisions say how each kind of value is stored.",
+        model=mapper.name,
+    )
 
 
 def unwritable(instance: Any, error: Exception) -> Exception:
