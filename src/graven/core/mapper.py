@@ -10,37 +10,20 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from graven.core.identity import IdentityMap
-from graven.core.values import ABSENT
 from graven.ops.schema import Table
 
-__all__ = ["Binding", "Field", "Mapper"]
-
-
-class Field(Protocol):
-    """One field of a model.
-
-    ``form`` is ``"scalar"``, ``"reference"``, ``"document"`` (a container or an embedded value,
-    stored as text), ``"owned"`` or ``"links"``. The last three are *watched*: they can change in
-    place. A *captured* value is what the undo of a scope and the clean image of a record keep: the
-    value of a scalar, the key of a reference, the text of a document, the tuple of members of a
-    list.
-    """
-
-    name: str
-    form: str
-    columns: tuple[str, ...]
-
-    def capture(self, instance: Any) -> object:
-        """Return the captured form of the current value; ``ABSENT`` if it is not loaded."""
-        raise NotImplementedError
-
-    def restore(self, instance: Any, captured: object) -> None:
-        """Give the field the value that was captured."""
-        raise NotImplementedError
+__all__ = ["Binding", "Mapper"]
 
 
 class Mapper:
-    """One model class as the unit of work sees it."""
+    """One model class as the unit of work sees it.
+
+    The ``form`` of a field is ``"scalar"``, ``"reference"``, ``"document"`` (a container or an
+    embedded value, stored as text), ``"owned"`` or ``"links"``. The last three are *watched*: they
+    can change in place. A *captured* value is what the undo of a scope and the clean image of a
+    record keep: the value of a scalar, the key of a reference, the text of a document, the tuple of
+    members of a list.
+    """
 
     __slots__ = (
         "adopt",
@@ -95,10 +78,6 @@ class Mapper:
     def field(self, name: str) -> Any:
         """Return the field of that *name*; ``KeyError`` if there is none."""
         return self.fields[self.field_index[name]]
-
-    def captured(self, instance: Any, name: str) -> object:
-        """Return the captured form of one field."""
-        return self.field(name).capture(instance) if name in self.field_index else ABSENT
 
 
 class Binding(Protocol):
