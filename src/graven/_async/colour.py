@@ -11,11 +11,11 @@ from threading import current_thread
 from typing import Any
 from weakref import ref
 
-from graven.drivers.sqlite_async import AsyncSQLitePool
+__all__ = ["POOLS", "Lock", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
 
-__all__ = ["Lock", "Pool", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
+POOLS = {"sqlite": "graven.drivers.sqlite_async:AsyncSQLitePool"}
+"""Where the pool of each scheme of URLs is; a driver is imported when it is first asked for."""
 
-Pool = AsyncSQLitePool
 Lock = asyncio.Lock
 sleep = asyncio.sleep
 

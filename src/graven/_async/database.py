@@ -58,7 +58,7 @@ class AsyncDatabase:
         self.url = url
         self._isolation = checked_isolation(isolation)
         self._autoadd = autoadd
-        self.pool: Any = pool_class_for(url, colour.Pool)(
+        self.pool: Any = pool_class_for(url, colour.POOLS)(
             url, pool_size, pool_timeout_s, busy_timeout_s
         )
         self._bindings: dict[Any, ModelBinding] = {}

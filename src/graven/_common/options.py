@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Final
 
 from graven.errors import UsageError
@@ -21,13 +23,14 @@ def checked_isolation(isolation: str) -> str:
     return isolation
 
 
-def pool_class_for(url: Any, sqlite: Any) -> Any:
-    """Return the class of pools for *url*."""
+def pool_class_for(url: Any, pools: Mapping[str, str]) -> Any:
+    """Return the class of pools for *url*, out of *pools*: ``module:class`` for each scheme."""
     scheme = url.partition(":")[0] if isinstance(url, str) else ""
-    if scheme != "sqlite":
+    if scheme not in pools:
         raise UsageError(
             f"cannot open {url!r}: there is no backend for {scheme or 'such a value'!r}. This "
             "version of graven has SQLite: give "
             "sqlite:///file.db, sqlite:////absolute/file.db or sqlite:// for a database in memory."
         )
-    return sqlite
+    module, _, name = pools[scheme].partition(":")
+    return getattr(import_module(module), name)

@@ -12,11 +12,10 @@ from time import sleep
 from typing import Any
 from weakref import ref
 
-from graven.drivers.sqlite import SQLitePool
+__all__ = ["POOLS", "Lock", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
 
-__all__ = ["Lock", "Pool", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
-
-Pool = SQLitePool
+POOLS = {"sqlite": "graven.drivers.sqlite:SQLitePool"}
+"""Where the pool of each scheme of URLs is; a driver is imported when it is first asked for."""
 
 
 def current_owner() -> Hashable:
