@@ -1,28 +1,35 @@
 """One contender in a process of its own, driven by lines of JSON.
 
-`python -m bench.child NAME DIRECTORY`. A process each keeps settings, loops and garbage of the
-contenders apart, and still lets them take turns.
+`python -m bench.child MODULE PLACE`; the place is a file, or the URL of a database. A process each
+keeps settings, loops and garbage of the contenders apart, and still lets them take turns.
 """
 
 import json
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import Any, TextIO
 
 from bench import contenders
-from bench.store import Store
+from bench.store import SqliteStore, Store
 from bench.workloads import RUNS, Stand, applies
 
 
-def open_stand(name: str, directory: str) -> Stand:
-    """Make the contender's file, its tables and its connection."""
-    path = str(Path(directory, f"{name}.db"))
-    os.environ["BENCH_DB"] = path
-    contender = contenders.load(name)(path)
+def open_stand(module: str, place: str) -> Stand:
+    """Make the contender's tables and its connection."""
+    os.environ["BENCH_DB"] = place
+    contender = contenders.load(module)(place)
     contender.create()
-    return Stand(contender, Store(path))
+    return Stand(contender, open_store(place))
+
+
+def open_store(place: str) -> Store:
+    """The raw driver's view of that place; a driver is imported where it is used alone."""
+    if "://" not in place:
+        return SqliteStore(place)
+    from bench.store_postgresql import PostgresqlStore
+
+    return PostgresqlStore(place)
 
 
 def run(stand: Stand, workload: str, rows: int) -> dict[str, Any]:
@@ -50,11 +57,11 @@ def serve(stand: Stand, answers: TextIO) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def main(name: str, directory: str) -> None:
+def main(module: str, place: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not look like an answer
     try:
-        stand = open_stand(name, directory)
+        stand = open_stand(module, place)
     except Exception as error:
         traceback.print_exc()
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers)

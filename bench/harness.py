@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from statistics import median
 from time import perf_counter
@@ -26,9 +25,9 @@ class ContenderError(RuntimeError):
 class Child:
     """The process of one contender."""
 
-    def __init__(self, name: str, directory: str) -> None:
-        self.name, self.directory = name, directory
-        command = [sys.executable, "-m", "bench.child", name, directory]
+    def __init__(self, module: str, place: str) -> None:
+        self.module, self.place = module, place
+        command = [sys.executable, "-m", "bench.child", module, place]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self._answer()
@@ -36,7 +35,7 @@ class Child:
     def sample(self, workload: str, rows: int) -> float | None:
         """One sample, or `None` where this contender has no answer."""
         if workload == START:
-            return start_seconds(self.name, self.directory)
+            return start_seconds(self.module, self.place)
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"workload": workload, "rows": rows}) + "\n")
         self.process.stdin.flush()
@@ -56,18 +55,17 @@ class Child:
         self.process.wait()
 
 
-def start_seconds(name: str, directory: str) -> float:
+def start_seconds(module: str, place: str) -> float:
     """Wall time of a whole process that defines the model and opens the store."""
-    path = str(Path(directory, f"{name}.db"))
-    code = f"from bench.models.{name} import connect; connect({path!r})"
+    code = f"from bench.models.{module} import connect; connect({place!r})"
     start = perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True, env=_environment(path))
+    subprocess.run([sys.executable, "-c", code], check=True, env=_environment(place))
     return perf_counter() - start
 
 
-def _environment(path: str) -> dict[str, str]:
+def _environment(place: str) -> dict[str, str]:
     """Let every contender's modules be compiled once, as those of an installed package are."""
-    environment = {**os.environ, "BENCH_DB": path}
+    environment = {**os.environ, "BENCH_DB": place}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment
 
@@ -100,13 +98,15 @@ class Measurements:
 
 
 @contextmanager
-def started(names: Iterable[str], directory: str, errors: list[str]) -> Iterator[dict[str, Child]]:
+def started(
+    modules: Mapping[str, str], place: Callable[[str], str], errors: list[str]
+) -> Iterator[dict[str, Child]]:
     """The processes of all contenders that can be started; the reasons of others join `errors`."""
     children: dict[str, Child] = {}
     try:
-        for name in names:
+        for name, module in modules.items():
             with noting(errors, f"{name} cannot be started"):
-                children[name] = Child(name, directory)
+                children[name] = Child(module, place(name))
         yield children
     finally:
         for child in children.values():

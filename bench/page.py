@@ -4,18 +4,21 @@ import os
 import platform
 import sqlite3
 import sys
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from bench.contenders import PACKAGES
-from bench.report import Report
+from bench.report import Report, Table
 
 PAGE = Path(__file__).with_suffix(".md")
 
+LEFT_OUT = "Not measured in this run."
+
 GROWTH = """
-## Growth
+### Growth
 
 The ratio to `raw` at three sizes. From the first to the last it must not rise
 by more than a quarter.
@@ -24,13 +27,13 @@ by more than a quarter.
 """
 
 COLOURS = """
-## Blocking and async
+### Blocking and async
 
 {table}
 """
 
 FAILURES = """
-## Failures in this run
+### Failures in this run
 
 {lines}
 """
@@ -49,33 +52,61 @@ def environment() -> dict[str, Any]:
     }
 
 
-def render(report: Report, rounds: int) -> str:
+@dataclass
+class Results:
+    """What was measured in one run, section by section; what was left out is not there."""
+
+    rounds: int
+    rows: int
+    reports: dict[str, Report] = field(default_factory=dict)
+    store: Table | None = None
+    memory: tuple[Table, str] | None = None
+
+
+def render(results: Results) -> str:
     """The whole page."""
     facts = environment()
-    growth = GROWTH.format(table=report.growth_table().markdown()) if _has_growth(report) else ""
-    colours = COLOURS.format(table=report.async_table().markdown()) if _has_colours(report) else ""
-    failures = [f"* {error}" for error in dict.fromkeys(report.found.errors)]
+    backend, words = results.memory or (None, "")
     return PAGE.read_text(encoding="utf-8").format(
         date=facts["date"][:10],
         machine=_machine(facts),
-        rounds=rounds,
-        rows=report.rows,
-        main=report.main_table().markdown(),
-        growth=growth,
-        colours=colours,
-        failures=FAILURES.format(lines="\n".join(failures)) if failures else "",
+        rounds=results.rounds,
+        rows=results.rows,
+        sqlite=_section(results.reports.get("sqlite")),
+        postgresql=_section(results.reports.get("postgresql")),
+        store=results.store.markdown() if results.store else LEFT_OUT,
+        memory=backend.markdown() if backend else LEFT_OUT,
+        memory_words=words,
     )
 
 
-def as_json(report: Report, rounds: int, seed: int) -> dict[str, Any]:
-    """Everything that was measured: seconds per unit of work (W9: bytes per object)."""
+def _section(report: Report | None) -> str:
+    """The tables of one backend."""
+    if report is None:
+        return LEFT_OUT
+    parts = [report.main_table().markdown()]
+    if report.has_growth:
+        parts.append(GROWTH.format(table=report.growth_table().markdown()))
+    if report.has_colours:
+        parts.append(COLOURS.format(table=report.async_table().markdown()))
+    if failures := list(dict.fromkeys(report.found.errors)):
+        parts.append(FAILURES.format(lines="\n".join(f"* {failure}" for failure in failures)))
+    return "\n".join(parts).rstrip()
+
+
+def as_json(results: Results, seed: int) -> dict[str, Any]:
+    """Everything measured on a backend: seconds per unit of work (W9: bytes per object)."""
+    settings = {"rows": results.rows, "rounds": results.rounds, "seed": seed}
+    sections = {name: _as_json(report) for name, report in results.reports.items()}
+    return {"environment": environment(), **settings, "sections": sections}
+
+
+def _as_json(report: Report) -> dict[str, Any]:
     jobs = [
         {"workload": job[0], "rows": job[1], "contenders": _samples(report, job)}
         for job in report.found.samples
     ]
-    settings = {"rows": report.rows, "rounds": rounds, "seed": seed}
-    errors = report.found.errors
-    return {"environment": environment(), **settings, "errors": errors, "jobs": jobs}
+    return {"errors": report.found.errors, "jobs": jobs}
 
 
 def write(path: Path, text: str) -> None:
@@ -110,12 +141,3 @@ def _machine(facts: dict[str, Any]) -> str:
         f"{facts['machine']}, {facts['cores']} cores, Python {facts['python']}, "
         f"SQLite {facts['sqlite']}, {packages}"
     )
-
-
-def _has_growth(report: Report) -> bool:
-    sizes = {rows for workload, rows in report.found.samples if workload == "W1"}
-    return len(sizes) > 1
-
-
-def _has_colours(report: Report) -> bool:
-    return "graven_async" in report.names

@@ -1,6 +1,7 @@
-"""The other side of every contender: fills, empties and inspects its file with the raw driver."""
+"""The other side of every contender: fills, empties and inspects its data with the raw driver."""
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,29 +26,28 @@ def expect(what: str, found: object, expected: object) -> None:
         raise WrongResultError(f"{what}: found {found!r}, expected {expected!r}")
 
 
-class Store:
-    """The file of one contender, through a connection of its own."""
+class Store(ABC):
+    """The data of one contender, through a connection of its own."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.connection = sqlite3.connect(path, isolation_level=None)
+    author_sums = AUTHOR_SUMS
+    small_transactions = 1_000
+    """How many of them make a sample."""
 
+    @abstractmethod
     def clear(self) -> None:
-        """Leave both tables empty and the write-ahead log short."""
-        self._transaction([f"delete from {table}" for table in reversed(TABLES)])
-        self._checkpoint()
+        """Leave both tables empty."""
 
+    @abstractmethod
     def fill(self, label: str, insert: Callable[[], None]) -> None:
         """Put the rows in that `insert` makes; from the second time on they are copied."""
-        self.clear()
-        seed = Path(f"{self.path}.{label}")
-        is_new = not seed.exists()
-        if is_new:
-            insert()
-        self.connection.execute("attach ? as seed", (str(seed),))
-        self._transaction([_copy(table, is_new) for table in TABLES])
-        self.connection.execute("detach seed")
-        self._checkpoint()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection."""
+
+    @abstractmethod
+    def _row(self, text: str) -> object:
+        """The one row of a query."""
 
     def expect_authors(self, rows: Sequence[AuthorRow], age_sum: int | None = None) -> None:
         """Compare the stored authors with `rows`, their ages with `age_sum` if it is given."""
@@ -59,7 +59,7 @@ class Store:
             sum(row[6] for row in rows),
             *[len(rows)] * 3,
         )
-        expect("stored authors", self._row(AUTHOR_SUMS), expected)
+        expect("stored authors", self._row(self.author_sums), expected)
 
     def expect_books(self, rows: Sequence[tuple[int, BookRow]]) -> None:
         """Compare the stored books with `rows`: the author's key and the book."""
@@ -76,11 +76,35 @@ class Store:
         """Make sure that no author is left."""
         expect("authors left", self._row("select count(*) from author"), (0,))
 
+
+class SqliteStore(Store):
+    """The file of one contender."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.connection = sqlite3.connect(path, isolation_level=None)
+
+    def clear(self) -> None:
+        """Leave the write-ahead log short, too."""
+        self._transaction([f"delete from {table}" for table in reversed(TABLES)])
+        self._checkpoint()
+
+    def fill(self, label: str, insert: Callable[[], None]) -> None:
+        self.clear()
+        seed = Path(f"{self.path}.{label}")
+        is_new = not seed.exists()
+        if is_new:
+            insert()
+        self.connection.execute("attach ? as seed", (str(seed),))
+        self._transaction([_copy(table, is_new) for table in TABLES])
+        self.connection.execute("detach seed")
+        self._checkpoint()
+
     def close(self) -> None:
         self.connection.close()
 
-    def _row(self, sql: str) -> object:
-        return self.connection.execute(sql).fetchone()
+    def _row(self, text: str) -> object:
+        return self.connection.execute(text).fetchone()
 
     def _transaction(self, statements: Sequence[str]) -> None:
         for statement in ("begin immediate", *statements, "commit"):

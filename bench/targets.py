@@ -1,6 +1,6 @@
-"""What graven must reach: the right-hand column of `BENCH.md`, table SQLite."""
+"""What graven must reach, backend by backend."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -32,7 +32,7 @@ class Row:
 
 SCALE = {"ms": 1e3, "µs": 1e6, "ns": 1e9, "B": 1.0}
 
-ROWS = (
+SQLITE_ROWS = (
     Row("W1", "insert all as new objects, one commit", "ms", 1.3),
     Row("W2", "load all as tracked objects", "ms", 1.8),
     Row("W3", "get by key, cold (per get)", "µs", 1.6),
@@ -47,6 +47,22 @@ ROWS = (
     Row("W8", "small transaction: get, change, commit", "µs", 1.5),
     Row("W9", "memory per loaded object", "B", 470, "absolute", shows_absolute=True),
     Row("W10", "process start until the store is open", "ms", 1.4, shows_absolute=True),
+)
+
+POSTGRESQL_LIMITS = {
+    "W1": 0.6,
+    "W2": 1.9,
+    "W3": 1.2,
+    "W4": 0.7,
+    "W5i": 0.7,
+    "W5l": 1.7,
+    "W6": 0.8,
+    "W8": 0.9,
+}
+POSTGRESQL_ROWS = tuple(
+    replace(row, limit=POSTGRESQL_LIMITS[row.workload])
+    for row in SQLITE_ROWS
+    if row.workload in POSTGRESQL_LIMITS
 )
 
 GROWTH_WORKLOADS = ("W1", "W2", "W4")

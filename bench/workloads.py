@@ -13,7 +13,6 @@ from bench.contenders.base import Contender
 from bench.store import Store, expect
 
 GETS = 2_000
-SMALL_TRANSACTIONS = 1_000
 HOPS = 2_000
 WARM_LAPS = 10
 ATTRIBUTE_LAPS = 5_000
@@ -134,7 +133,7 @@ def delete(stand: Stand, rows: int) -> float:
 
 def small(stand: Stand, rows: int) -> float:
     stand.fill_authors(rows)
-    keys = data.keys(rows, SMALL_TRANSACTIONS)
+    keys = data.keys(rows, stand.store.small_transactions)
     seconds, _ = timed(stand.contender.small_each, keys)
     source = stand.rows(rows)
     stand.store.expect_authors(source, sum(row[3] for row in source) + len(keys))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docutils.nodes import Element, reference
+from docutils.nodes import Element, document, reference
+from sphinx.addnodes import pending_xref
 from sphinx.util.nodes import make_refnode
 
 if TYPE_CHECKING:
@@ -84,6 +86,35 @@ def find_by_last_name(
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content, best)
 
 
+def qualify_names(_app: Sphinx, tree: document) -> None:
+    """Give the names in annotations their modules: `Transaction` is another in each of two.
+
+    A name means what it means in the module that uses it.
+    """
+    for node in tree.findall(pending_xref):
+        wanted = str(node.get("reftarget"))
+        module = sys.modules.get(str(node.get("py:module")))
+        shown = getattr(module, str(node.get("py:class")), None)
+        bases = shown.__mro__ if isinstance(shown, type) else ()
+        scopes = [module, *(sys.modules.get(base.__module__) for base in bases)]
+        named = next((getattr(one, wanted) for one in scopes if hasattr(one, wanted)), None)
+        if (home := home_of(wanted, named)) is not None:
+            node["reftarget"] = f"{home}.{wanted}"
+
+
+def home_of(name: str, named: object) -> str | None:
+    """Find the module of ours that exports *named*."""
+    modules = [(key, one) for key, one in sys.modules.items() if key.startswith("graven.")]
+    homes = [
+        key
+        for key, module in modules
+        if name in getattr(module, "__all__", ()) and vars(module).get(name) is named is not None
+    ]
+    own = named.__module__ if isinstance(named, type) else None
+    return own if own in homes else next(iter(homes), None)
+
+
 def setup(app: Sphinx) -> None:
     """Register what this project adds to Sphinx."""
+    app.connect("doctree-read", qualify_names)
     app.connect("missing-reference", find_by_last_name)

@@ -1,19 +1,9 @@
-"""The contenders by name; a module is imported only in its own process."""
+"""The contenders by module; one is imported only in its own process."""
 
 from importlib import import_module
 
 from bench.contenders.base import Contender
 
-TITLES = {
-    "raw": "raw sqlite3",
-    "graven": "graven",
-    "graven_async": "graven (async)",
-    "sqlalchemy": "SQLAlchemy",
-    "django": "Django",
-    "peewee": "Peewee",
-    "pony": "Pony",
-    "tortoise": "Tortoise",
-}
 PACKAGES = {
     "graven": "graven",
     "sqlalchemy": "sqlalchemy",
@@ -21,6 +11,10 @@ PACKAGES = {
     "peewee": "peewee",
     "pony": "pony",
     "tortoise": "tortoise-orm",
+    "psycopg": "psycopg",
+    "asyncpg": "asyncpg",
+    "piccolo": "piccolo",
+    "zodb": "ZODB",
 }
 
 

@@ -19,6 +19,7 @@ def new_author(row: AuthorRow) -> Author:
 class Entry(Contender):
     def create(self) -> None:
         self.db = connect(self.path)
+        self.write_mode = () if "://" in self.path else ("IMMEDIATE",)
         self.db.create_tables([Author, Book])
 
     def close(self) -> None:
@@ -40,7 +41,7 @@ class Entry(Contender):
         yield self.load()
 
     def update_all(self) -> None:
-        with self.db.atomic("IMMEDIATE"):
+        with self.db.atomic(*self.write_mode):
             authors = self.load()
             for author in authors:
                 author.age += 1
@@ -65,13 +66,13 @@ class Entry(Contender):
 
     def delete_all(self) -> None:
         """Delete by the loaded objects' keys: object by object would take five times as long."""
-        with self.db.atomic("IMMEDIATE"):
+        with self.db.atomic(*self.write_mode):
             for keys in batches(author.id for author in self.load()):
                 Author.delete().where(Author.id.in_(keys)).execute()
 
     def small_each(self, keys: Sequence[int]) -> None:
         for key in keys:
-            with self.db.atomic("IMMEDIATE"):
+            with self.db.atomic(*self.write_mode):
                 author = Author.get_by_id(key)
                 author.age += 1
                 author.save(only=[Author.age])

@@ -1,24 +1,37 @@
-"""The model in Django's ORM. Django reads its settings first, so the path is in `BENCH_DB`."""
+"""The model in Django's ORM. Django reads its settings first, so the place is in `BENCH_DB`."""
 
 import os
+from urllib.parse import parse_qs, urlsplit
 
 import django
 from django.conf import settings
 
+
+def _database(place: str) -> dict:
+    if "://" in place:
+        parts = urlsplit(place)
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": parts.path[1:],
+            "USER": parts.username,
+            "HOST": parse_qs(parts.query)["host"][0],
+        }
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": place,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "pragma journal_mode = wal; pragma synchronous = normal",
+        },
+    }
+
+
 settings.configure(
     INSTALLED_APPS=[],
     USE_TZ=False,
+    TIME_ZONE="UTC",
     DEBUG=False,
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": os.environ["BENCH_DB"],
-            "OPTIONS": {
-                "transaction_mode": "IMMEDIATE",
-                "init_command": "pragma journal_mode = wal; pragma synchronous = normal",
-            },
-        }
-    },
+    DATABASES={"default": _database(os.environ["BENCH_DB"])},
 )
 django.setup()
 
@@ -50,6 +63,6 @@ class Book(models.Model):
         db_table = "book"
 
 
-def connect(path: str) -> None:
-    """Open the file named in `BENCH_DB`; foreign keys are Django's default."""
+def connect(place: str) -> None:
+    """Open the store named in `BENCH_DB`; foreign keys are Django's default."""
     connection.ensure_connection()

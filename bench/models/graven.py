@@ -22,8 +22,13 @@ class Book(Model):
     author: Author
 
 
-def connect(path: str) -> Database:
-    """Open the file; WAL and foreign keys are graven's defaults."""
-    db = Database(f"sqlite:///{path}?synchronous=normal")
+def url(place: str) -> str:
+    """The URL of a place, which may be the path of a file."""
+    return place if "://" in place else f"sqlite:///{place}?synchronous=normal"
+
+
+def connect(place: str) -> Database:
+    """Open the store; WAL and foreign keys are graven's defaults."""
+    db = Database(url(place))
     db.create(Author, Book)
     return db

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from bench.models.graven import Author, Book
+from bench.models.graven import Author, Book, url
 from graven import AsyncDatabase
 
 
-async def open_database(path: str) -> AsyncDatabase:
-    """Open the file; WAL and foreign keys are graven's defaults."""
-    db = AsyncDatabase(f"sqlite:///{path}?synchronous=normal")
+async def open_database(place: str) -> AsyncDatabase:
+    """Open the store; WAL and foreign keys are graven's defaults."""
+    db = AsyncDatabase(url(place))
     await db.create(Author, Book)
     return db
 

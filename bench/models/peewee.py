@@ -2,16 +2,18 @@
 
 from peewee import (
     BooleanField,
+    DatabaseProxy,
     DateTimeField,
     FloatField,
     ForeignKeyField,
     IntegerField,
     Model,
+    PostgresqlDatabase,
     SqliteDatabase,
     TextField,
 )
 
-database = SqliteDatabase(None)
+database = DatabaseProxy()
 
 
 class Author(Model):
@@ -39,9 +41,12 @@ class Book(Model):
         table_name = "book"
 
 
-def connect(path: str) -> SqliteDatabase:
-    """Open the file with the pragmas that every contender has."""
-    pragmas = {"journal_mode": "wal", "synchronous": "normal", "foreign_keys": 1}
-    database.init(path, pragmas=pragmas)
+def connect(place: str) -> DatabaseProxy:
+    """Open the store, a file with the pragmas that every contender has."""
+    if "://" in place:
+        database.initialize(PostgresqlDatabase(place, prefer_psycopg3=True))
+    else:
+        pragmas = {"journal_mode": "wal", "synchronous": "normal", "foreign_keys": 1}
+        database.initialize(SqliteDatabase(place, pragmas=pragmas))
     database.connect()
     return database

@@ -37,9 +37,12 @@ def _pragmas(connection: Any, _record: Any) -> None:
     connection.execute("pragma foreign_keys = on")
 
 
-def connect(path: str) -> Engine:
-    """Open the file with the pragmas that every contender has."""
-    engine = create_engine(f"sqlite:///{path}")
-    event.listen(engine, "connect", _pragmas)
+def connect(place: str) -> Engine:
+    """Open the store, a file with the pragmas that every contender has."""
+    if "://" in place:
+        engine = create_engine(place.replace("postgresql:", "postgresql+psycopg:"))
+    else:
+        engine = create_engine(f"sqlite:///{place}")
+        event.listen(engine, "connect", _pragmas)
     engine.connect().close()
     return engine

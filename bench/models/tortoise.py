@@ -1,6 +1,7 @@
 """The model in Tortoise ORM."""
 
 import asyncio
+from urllib.parse import parse_qs, urlsplit
 
 from tortoise import Tortoise, connections, fields
 from tortoise.models import Model
@@ -29,21 +30,29 @@ class Book(Model):
         table = "book"
 
 
-def _config(path: str) -> dict:
+def _connection(place: str) -> dict:
+    if "://" in place:
+        parts = urlsplit(place)
+        host, name = parse_qs(parts.query)["host"][0], parts.path[1:]
+        server = {"host": host, "port": 5432, "user": parts.username, "password": None}
+        credentials = {**server, "database": name, "minsize": 1, "maxsize": 1}
+        return {"engine": "tortoise.backends.asyncpg", "credentials": credentials}
     pragmas = {"journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "ON"}
-    credentials = {"file_path": path, "journal_size_limit": -1, **pragmas}
+    credentials = {"file_path": place, "journal_size_limit": -1, **pragmas}
+    return {"engine": "tortoise.backends.sqlite", "credentials": credentials}
+
+
+def _config(place: str) -> dict:
     return {
-        "connections": {
-            "default": {"engine": "tortoise.backends.sqlite", "credentials": credentials}
-        },
+        "connections": {"default": _connection(place)},
         "apps": {"models": {"models": ["bench.models.tortoise"]}},
         "use_tz": False,
     }
 
 
-async def open_database(path: str) -> None:
-    """Open the file with the pragmas that every contender has."""
-    await Tortoise.init(config=_config(path), _enable_global_fallback=True)
+async def open_database(place: str) -> None:
+    """Open the store, a file with the pragmas that every contender has."""
+    await Tortoise.init(config=_config(place), _enable_global_fallback=True)
     await Tortoise.get_connection("default").execute_query("select 1")
 
 

@@ -5,7 +5,7 @@ Names are imported at first use: ``import graven`` loads no driver, no dialect a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from graven._hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graven._async.attempts import AsyncAttempt, AsyncAttempts
@@ -56,9 +56,21 @@ if TYPE_CHECKING:
         UnknownOperationError,
         UsageError,
     )
-    from graven.models.declarations import NaiveDatetime, field, key, many_to_many, owned
+    from graven.models.declarations import field, key, many_to_many, owned
+    from graven.models.documents.registry import document_type
+    from graven.models.documents.serializer import (
+        ModelSerializer,
+        flatten_object,
+        from_json,
+        get_object_state,
+        get_or_create,
+        to_json,
+        unflatten_object,
+    )
     from graven.models.expressions import asc, desc, ilike, in_, like
     from graven.models.model import Model
+    from graven.models.naive import NaiveDatetime
+    from graven.stm import AsyncStore, Store
 
 __all__ = [
     "AsyncAttempt",
@@ -67,6 +79,7 @@ __all__ = [
     "AsyncQuery",
     "AsyncScope",
     "AsyncSession",
+    "AsyncStore",
     "AsyncTransaction",
     "Attempt",
     "Attempts",
@@ -87,6 +100,7 @@ __all__ = [
     "InvariantError",
     "MappingError",
     "Model",
+    "ModelSerializer",
     "MultipleFoundError",
     "NaiveDatetime",
     "NotFoundError",
@@ -103,6 +117,7 @@ __all__ = [
     "Session",
     "SessionError",
     "StateChangeError",
+    "Store",
     "StoreError",
     "Transaction",
     "TransactionInactiveError",
@@ -113,13 +128,20 @@ __all__ = [
     "UsageError",
     "asc",
     "desc",
+    "document_type",
     "field",
+    "flatten_object",
+    "from_json",
+    "get_object_state",
+    "get_or_create",
     "ilike",
     "in_",
     "key",
     "like",
     "many_to_many",
     "owned",
+    "to_json",
+    "unflatten_object",
 ]
 
 __version__ = "0.1.0"
@@ -133,9 +155,21 @@ _MODULES = {
     "_sync.transaction": ("Transaction",),
     "core.cache": ("RecordCache",),
     "core.retry": ("Backoff",),
-    "models.declarations": ("NaiveDatetime", "field", "key", "many_to_many", "owned"),
+    "models.declarations": ("field", "key", "many_to_many", "owned"),
+    "models.documents.registry": ("document_type",),
+    "models.documents.serializer": (
+        "ModelSerializer",
+        "flatten_object",
+        "from_json",
+        "get_object_state",
+        "get_or_create",
+        "to_json",
+        "unflatten_object",
+    ),
     "models.expressions": ("asc", "desc", "ilike", "in_", "like"),
     "models.model": ("Model",),
+    "models.naive": ("NaiveDatetime",),
+    "stm": ("Store",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -147,9 +181,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name, "errors")
     if name.startswith("Async"):
         home = _HOMES[name.removeprefix("Async")].replace("_sync", "_async")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(f"graven.{home}"), name)
+    found = globals()[name] = getattr(__import__(f"graven.{home}", fromlist=(name,)), name)
     return found
 
 

@@ -25,7 +25,11 @@ the work again on fresh data.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+
+from graven._hints import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 __all__ = [
     "BusyRetry",
@@ -61,7 +65,6 @@ __all__ = [
     "UnknownOperationError",
     "UsageError",
 ]
-
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS: tuple[Any, ...] = (tuple, list, set, frozenset)
@@ -103,8 +106,9 @@ class GravenError(Exception):
 
     def __init_subclass__(cls) -> None:
         """Collect the attribute names of the bases, so that a subclass lists only its own."""
-        inherited = [name for base in cls.__mro__[1:] for name in base.__dict__.get("_fields", ())]
-        cls._fields = tuple(dict.fromkeys([*inherited, *cls.__dict__.get("_fields", ())]))
+        if own := cls.__dict__.get("_fields"):
+            inherited = (name for base in cls.__mro__[1:] for name in getattr(base, "_fields", ()))
+            cls._fields = tuple(dict.fromkeys((*inherited, *own)))
 
     def __init__(self, message: str = "", **attributes: Any) -> None:
         """Keep *message* and the *attributes*; those not given are ``None``."""

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import sys
 from threading import current_thread
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from graven._common.current import fall_back_on
+from graven._hints import Any
 from graven.errors import UsageError
 
 __all__ = [

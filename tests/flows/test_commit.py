@@ -63,7 +63,8 @@ BINDINGS: dict[Any, ModelBinding] = {}
 
 
 def binding(mapper: Any) -> ModelBinding:
-    return BINDINGS.setdefault(mapper, ModelBinding(mapper, DIALECT.encoders, DIALECT.decoders))
+    codecs = DIALECT.encoders, DIALECT.decoders, DIALECT.column_encoders
+    return BINDINGS.setdefault(mapper, ModelBinding(mapper, *codecs))
 
 
 def unit_with(*objects: Any) -> UnitOfWork:

@@ -37,6 +37,7 @@ def shape(
     return TableShape(columns, key, indexes, kinds, defaulted, makes_key)
 
 
+LOCKED = Begin(True, tables=True)
 ID = ("id", "INTEGER", True)
 NAME = ("name", "TEXT", True)
 NICK = ("nick", "TEXT", False)
@@ -80,7 +81,34 @@ def test_a_fitting_table_is_left_alone_and_nothing_is_locked() -> None:
 def test_missing_tables_are_made_in_one_write_transaction_parents_first() -> None:
     asked = play([BOOK, AUTHOR], {"author": None, "book": None})
 
-    assert asked == [Begin(True), Create(AUTHOR, True), Create(BOOK, True), Commit()]
+    assert asked == [
+        LOCKED,
+        Create(AUTHOR, True),
+        Create(BOOK, True),
+        Create(BOOK, False, references=BOOK.references),
+        Commit(),
+    ]
+
+
+def test_references_are_added_when_all_tables_are_there() -> None:
+    lacking = shape(ID)
+    asked = play([BOOK, AUTHOR], {"author": None, "book": lacking})
+
+    assert asked[-2] == Create(BOOK, False, references=BOOK.references)
+
+
+MOOD = Table("mood", (Column("id", "int"), Column("name", "str", choices=("glad", "sad"))), ("id",))
+
+
+def test_what_an_enumeration_allows_is_made_anew_when_it_has_changed() -> None:
+    found = shape(ID, NAME)
+    found.choices = (("the rule", "name", ("glad",)),)  # type: ignore[misc]
+    same = shape(ID, NAME)
+    same.choices = (("the rule", "name", ("sad", "glad")),)  # type: ignore[misc]
+
+    assert play([MOOD], {"mood": found})[1] == Create(MOOD, False, choices=(("the rule", "name"),))
+    assert play([MOOD], {"mood": same}) == []
+    assert play([MOOD], {"mood": shape(ID, NAME)}) == []
 
 
 def test_tables_that_refer_to_each_other_are_made_too() -> None:
@@ -100,7 +128,7 @@ def test_a_missing_nullable_column_and_index_are_added() -> None:
     asked = play([AUTHOR], {"author": shape(ID, NAME)})
 
     step = Create(AUTHOR, False, columns=("nick",), indexes=((("nick",), True),))
-    assert asked == [Begin(True), step, Commit()]
+    assert asked == [LOCKED, step, Commit()]
 
 
 def test_a_missing_index_is_added() -> None:
@@ -184,4 +212,4 @@ def test_a_failure_rolls_everything_back() -> None:
     with pytest.raises(BusyRetry):
         play([AUTHOR], {"author": None}, fails=BusyRetry)
 
-    assert play.asked == [Begin(True), Create(AUTHOR, True), Rollback()]  # type: ignore[attr-defined]
+    assert play.asked == [LOCKED, Create(AUTHOR, True), Rollback()]  # type: ignore[attr-defined]

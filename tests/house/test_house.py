@@ -28,7 +28,9 @@ FUNCTION_LINES_MAX = 50
 SPEAKING = ("cli", "demo")  # these may print
 DELICATE = ("core", "flows")  # these ignore no checker
 
-SOURCES = sorted(SRC.rglob("*.py"))
+SUITE = SRC / "testing" / "contract" / "suite"  # tests, which are shipped
+
+SOURCES = sorted(path for path in SRC.rglob("*.py") if SUITE not in path.parents)
 TEXTS = sorted(
     path
     for folder in ("src", "tests", "tools", "docs", "bench", "changelog.d")
@@ -56,7 +58,8 @@ def named(paths: list[Path]) -> list[object]:
 
 def public_modules() -> list[ModuleType]:
     names = [info.name for info in pkgutil.walk_packages(graven.__path__, "graven.")]
-    public = (name for name in names if not any(part[0] == "_" for part in name.split(".")))
+    shipped = (name for name in names if not name.startswith("graven.testing.contract.suite."))
+    public = (name for name in shipped if not any(part[0] == "_" for part in name.split(".")))
     found = [graven, *(importlib.import_module(name) for name in public)]
     return [module for module in found if hasattr(module, "__all__")]
 

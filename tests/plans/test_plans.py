@@ -12,7 +12,7 @@ from graven.core.collect import collect
 from graven.core.plan import Plan
 from graven.core.planner import make_plan
 from graven.core.unit import UnitOfWork
-from graven.dialects.sqlite_codec import DECODERS, ENCODERS
+from graven.dialects.sqlite_codec import COLUMN_ENCODERS, DECODERS, ENCODERS
 from graven.errors import DataError, MappingError
 from graven.models.binding import ModelBinding
 from graven.models.model import mapper_of
@@ -101,7 +101,7 @@ class Planner:
 
     def binding(self, mapper: Any) -> ModelBinding:
         if mapper not in self.bindings:
-            self.bindings[mapper] = ModelBinding(mapper, ENCODERS, DECODERS)
+            self.bindings[mapper] = ModelBinding(mapper, ENCODERS, DECODERS, COLUMN_ENCODERS)
         return self.bindings[mapper]
 
     def read(self, model: Any, *rows: tuple[object, ...]) -> list[Any]:
@@ -259,7 +259,7 @@ def test_inserts_are_numbered_and_the_numbers_go_with_the_rows(planner: Planner)
         ("a", (0,)),
     ]
     assert plan.has_later
-    assert [entry.made_key for entry in plan.entries] == [True, True]
+    assert {tuple(group.ordinals) for group in plan.groups} == {(0,), (1,)}
 
 
 def test_a_key_given_in_spite_of_the_store_is_inserted_as_it_is(planner: Planner) -> None:
@@ -270,7 +270,7 @@ def test_a_key_given_in_spite_of_the_store_is_inserted_as_it_is(planner: Planner
             "insert",
             "node",
             ("id", "name", "next_id", "other_id", "version"),
-            [(5, "a", None, None, 1)],
+            [(5, "a", None, None, 7)],
         ),
         ("insert", "node", ("name", "next_id", "other_id", "version"), [("b", None, None, 1)]),
     ]
@@ -285,7 +285,7 @@ def test_a_circle_is_broken_on_a_reference_that_may_be_null(planner: Planner) ->
     assert planner.golden() == [
         ("insert", "node", columns, [("a", None, None, 1)]),
         ("insert", "node", columns, [("b", "key 0", None, 1)]),
-        ("update", "node", ("next_id",), ("version",), [("key 1", "key 0", 1)]),
+        ("update", "node", ("next_id", "version"), ("version",), [("key 1", 1, "key 0", 1)]),
     ]
     assert (a.next, b.next) == (b, a)
 
@@ -301,12 +301,12 @@ def test_an_object_that_refers_to_itself_is_patched(planner: Planner) -> None:
         (
             "update",
             "node",
-            ("next_id", "other_id"),
+            ("next_id", "other_id", "version"),
             ("version",),
-            [("key 0", "key 0", "key 0", 1)],
+            [("key 0", "key 0", 1, "key 0", 1)],
         ),
     ]
-    assert plan.entries[0].after == 2
+    assert plan.groups[0].after == [1]
 
 
 def test_circles_that_do_not_touch_are_broken_in_the_same_statements(planner: Planner) -> None:
@@ -323,9 +323,9 @@ def test_circles_that_do_not_touch_are_broken_in_the_same_statements(planner: Pl
         (
             "update",
             "node",
-            ("next_id", "other_id"),
+            ("next_id", "other_id", "version"),
             ("version",),
-            [(f"key {n + 1}", f"key {n}", f"key {n}", 1) for n in (0, 2, 4)],
+            [(f"key {n + 1}", f"key {n}", 1, f"key {n}", 1) for n in (0, 2, 4)],
         )
     ]
 
@@ -492,12 +492,21 @@ def test_the_links_of_what_is_deleted_are_swept_before_it_goes(planner: Planner)
 
 
 def test_one_plain_row_is_a_single_plan(planner: Planner) -> None:
-    (note,) = planner.read(Note, (1, "a", 4))
-    note.text = "new"
+    (node,) = planner.read(Node, (1, "a", None, None, 4))
+    node.name = "new"
     assert planner.plan().is_single
 
+
+def test_one_plain_deletion_is_a_single_plan(planner: Planner) -> None:
+    (note,) = planner.read(Note, (1, "a", 4))
     planner.unit.delete(note)
     assert planner.plan().is_single
+
+
+def test_an_update_that_has_to_learn_its_version_is_no_single_plan(planner: Planner) -> None:
+    (note,) = planner.read(Note, (1, "a", 4))
+    note.text = "new"
+    assert not planner.plan().is_single
 
 
 def test_an_insert_of_one_row_without_references_is_single(planner: Planner) -> None:

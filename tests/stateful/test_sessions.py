@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 
 from graven import DataError, ForeignKeyError, Model, field, key
-from tests.contract.conftest import Colour
+from graven.testing.contract import Colour
 
 KEYS = st.integers(1, 4)
 NUMBERS = st.integers(0, 3)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graven.core.values import ABSENT, Absent, same
-from graven.ops.value import Value
+from graven.ops.value import VALUES_UNWRITTEN, Value
 
 NAN = float("nan")
 
@@ -152,6 +152,22 @@ def test_a_value_with_wrong_arguments_is_a_type_error(
     with pytest.raises(TypeError):
         Point(*by_position, **by_name)
     assert Point(1) == Point(1)
+
+
+@pytest.mark.parametrize("made_before", [0, 1, VALUES_UNWRITTEN, VALUES_UNWRITTEN + 1])
+def test_a_class_of_values_makes_its_first_ones_like_all_others(made_before: int) -> None:
+    class Fresh(Value):
+        x: int
+        y: int = 0
+
+    for number in range(made_before):
+        assert (Fresh(number).x, Fresh(number).y) == (number, 0)
+    assert Fresh(1, 2) == Fresh(x=1, y=2) == Fresh(y=2, x=1)
+    wrong: Any = Fresh
+    for arguments, fields in [((), {}), ((1, 2, 3), {}), ((1,), {"z": 1}), ((1,), {"x": 1})]:
+        with pytest.raises(TypeError):
+            wrong(*arguments, **fields)
+    assert (Fresh(3).x, Fresh(3).y) == (3, 0)
 
 
 def test_values_are_equal_when_type_and_fields_are() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from warnings import warn
 
 from graven._async import colour
 from graven._common.clock import dice, now_s
+from graven._hints import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from graven.core.retry import Backoff
 from graven.errors import TransientError, UsageError
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from threading import current_thread
-from typing import Any
 from weakref import ref
+
+from graven._hints import Any
 
 __all__ = ["POOLS", "Lock", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
 
-POOLS = {"sqlite": "graven.drivers.sqlite_async:AsyncSQLitePool"}
+POOLS = {
+    "sqlite": "graven.drivers.sqlite_async:AsyncSQLitePool",
+    "postgresql": "graven.drivers.postgres_async:AsyncPostgresPool",
+    "postgres": "graven.drivers.postgres_async:AsyncPostgresPool",
+    "memory": "graven.drivers.memory_async:AsyncMemoryPool",
+}
 """Where the pool of each scheme of URLs is; a driver is imported when it is first asked for."""
 
 Lock = asyncio.Lock

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from graven._async import colour
 from graven._common.arriving import objects_of
+from graven._common.dropping import give_back
 from graven._common.linking import having, link, loads_for, seeds_for
+from graven._hints import TYPE_CHECKING, Any, TypeVar
 from graven.core.following import cascade, followers
 from graven.core.query import Include
 from graven.core.unit import UnitOfWork
@@ -33,16 +34,23 @@ R = TypeVar("R")
 class AsyncLoading:
     """Reading for one unit of work."""
 
+    _pinned: Any = None
+
     def __init__(self, db: AsyncDatabase, unit: UnitOfWork, isolation: str) -> None:
         """Read from *db* into *unit*."""
         self._db = db
         self._unit = unit
         self._isolation = isolation
         self._lock = colour.Lock()
-        self._pinned: Any = None
         self._has_flushed = False
         self._doing = ""
         self._queries: list[Any] = []
+        self._absent: set[str] = set()
+
+    def __del__(self) -> None:
+        """Give back a connection that is still kept."""
+        if self._pinned is not None:
+            give_back(self._db.pool, self._pinned)
 
     @property
     def unit(self) -> UnitOfWork:
@@ -127,7 +135,7 @@ class AsyncLoading:
             or self._db.current_transaction() is not None
         ):
             return await self._run(flow)
-        return await self._run_and_keep(begin_first(False, flow))
+        return await self._run_and_keep(begin_first(False, flow, self._isolation))
 
     @property
     def _reads_alone(self) -> bool:
@@ -170,10 +178,6 @@ class AsyncLoading:
             stored.append(value)
         return tuple(stored)
 
-    def _is_deleted(self, mapper: Any, key: Any) -> bool:
-        """Say whether the object with that key is deleted in this session."""
-        return key in self._unit.map_of(mapper).buried
-
     # -- includes ----------------------------------------------------------------------------------
 
     async def _load_includes(
@@ -208,28 +212,40 @@ class AsyncLoading:
         And delete it or let go of them, as it declares. Returns what takes that back.
         """
         unit = self._unit
+        if not unit.records:
+            return []  # nothing is deleted
         done: set[int] = set()
         undo: list[Callable[[], None]] = []
         try:
             while True:
                 groups: dict[Any, list[Any]] = {}
                 for record in unit.deleted() if scope is None else unit.deleted_in(scope):
-                    if record.mapper.root.referrers and id(record) not in done:
+                    root = record.mapper.root
+                    if (root.referrers or root.link_ends) and id(record) not in done:
                         done.add(id(record))
-                        groups.setdefault(record.mapper.root, []).append(record)
+                        groups.setdefault(root, []).append(record)
                 if not groups:
                     return undo
                 for root, found in groups.items():
+                    await self._look_for_links(root)
                     for child, field in followers(root):
                         undo += await self._cascade_field(child, field, found)
         except BaseException:
             self._take_back(undo)
             raise
 
+    async def _look_for_links(self, root: Any) -> None:
+        """See which tables of pairs are not there, for models that were never created here."""
+        for table, _ in root.link_ends:
+            if await self._db.has_table(table.name, self._run):
+                self._absent.discard(table.name)
+            else:
+                self._absent.add(table.name)
+
     async def _cascade_field(
         self, child: Any, field: Any, records: Sequence[Any]
     ) -> list[Callable[[], None]]:
-        if not await self._db.has_table(child.table.name):
+        if not await self._db.has_table(child.table.name, self._run):
             return []
         keys = [self._key_tuple(record.mapper, record.key) for record in records]
         binding = self._db.binding(child.root)

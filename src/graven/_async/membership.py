@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-
 from graven._async.scope import AsyncScope
 from graven._async.transacting import AsyncTransacting
 from graven._common import views
-from graven._common.pausing import pausing_collector
+from graven._hints import TYPE_CHECKING, Any, TypeVar, cast
+from graven.core.pausing import pausing_collector
 from graven.errors import SessionError
 from graven.models.model import Model, mapper_of
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from graven._common.arriving import objects_of
 from graven._common.including import stranger, with_includes
 from graven._common.linking import link, loads_for
+from graven._common.locking import (
+    changed_of,
+    check_locked,
+    left_out_of,
+    lock_word,
+    members_select,
+    no_statement_lock,
+)
 from graven._common.overlay import (
     Overlay,
     all_paths,
@@ -15,15 +22,18 @@ from graven._common.overlay import (
     order_paths,
     unloaded_steps,
 )
-from graven._common.pausing import pausing_collector
+from graven._hints import TYPE_CHECKING, Any, Generic, TypeVar
+from graven.core.conflicts import LostRace
 from graven.core.evaluate import paths_in
 from graven.core.following import reached
+from graven.core.pausing import pausing_collector
 from graven.core.query import Include, QuerySpec
 from graven.errors import MultipleFoundError, NotFoundError, QueryError
 from graven.flows.load import fetch
 from graven.flows.paging import close_pages, next_page, open_pages
 from graven.models.expressions import asc
 from graven.ops.conditions import And, Condition, In, Or, Order, Path, Select, Truth
+from graven.ops.requests import Flow
 
 if TYPE_CHECKING:
     from graven._async.session import AsyncSession
@@ -93,6 +103,18 @@ class AsyncQuery(Generic[M]):
         Its rows must have all columns of the table, by name.
         """
         return self._but(statement=statement, parameters=parameters)
+
+    def for_update(self, nowait: bool = False, skip_locked: bool = False) -> AsyncQuery[M]:
+        """Lock the rows of the answer: nobody else writes them until this session is done.
+
+        That is, until its next commit or rollback, or, in ``db.transaction()``, until the end of
+        that. Who has locked them already is waited for; with *nowait* ``BusyRetry`` is raised at
+        once instead, with *skip_locked* such rows are left out. A store with one writer at a time
+        locks all rows at once, so that there is nothing to leave out.
+
+        The answer raises ``ConcurrentUpdate`` if a row is not as the session has first read it.
+        """
+        return self._but(lock=lock_word(self._spec.mapper, nowait, skip_locked))
 
     # -- answers -----------------------------------------------------------------------------------
 
@@ -164,6 +186,7 @@ class AsyncQuery(Generic[M]):
         unit, spec = session.unit, self._spec
         overlay = Overlay(unit, spec)
         is_plain = spec.statement is None and doubtful_condition(unit, spec) is None
+        is_plain = is_plain and spec.lock is None
         if session._reads_alone and overlay.is_empty and is_plain and not self._is_reached():
             mapper, bindings = spec.mapper, session._db.binding
             binding = bindings(mapper.root)
@@ -208,7 +231,7 @@ class AsyncQuery(Generic[M]):
         return int(count)
 
     def _select(self, columns: tuple[str, ...], limit: int | None, **more: Any) -> Select:
-        return self._spec.select(columns, limit, **more)
+        return self._spec.select(columns, limit, lock=self._spec.lock, **more)
 
     def _is_reached(self) -> bool:
         """Say whether pending deletions reach what is asked, over references that follow them."""
@@ -243,13 +266,15 @@ class AsyncQuery(Generic[M]):
             limit, offset = overlay.widened(limit, offset), 0
         select = self._select(binding.columns, limit, offset=offset, doubtful=doubtful)
         loads = loads_for(session._db.binding, mapper, spec.includes)
-        rows, loaded = await session._read(fetch(select, loads))
+        rows, loaded = await self._ask(fetch(select, loads))
         self._note_read(select, rows)
         session._note_lists(rows, loads, loaded)
         marked = set()
         if doubtful is not None:
             marked = {binding.key_in(row[:-1]) for row in rows if row[-1]}
             rows = [row[:-1] for row in rows]
+        if spec.lock is not None:
+            self._check_locked(check_locked, rows)
         with pausing_collector(len(rows)):
             found = objects_of(unit, binding, mapper, rows)
             if spec.includes:
@@ -260,8 +285,35 @@ class AsyncQuery(Generic[M]):
         await self._load_steps(all_paths(spec), [*overlay.members, *doubted])
         await self._load_steps(order_paths(spec), found)
         answer = overlay.merge(found, doubted)
+        if spec.lock is not None:
+            answer = await self._lock_pending(answer, spec.lock)
         await session._include(answer, mapper, spec.includes)
         return answer
+
+    async def _ask(self, flow: Flow[R]) -> R:
+        session, lock = self._session, self._spec.lock
+        if lock is None:
+            return await session._read(flow)
+        return await session._read_and_lock(flow, lock)
+
+    def _check_locked(self, check: Callable[..., R], *found: Any) -> R:
+        session = self._session
+        binding = session._db.binding(self._spec.mapper.root)
+        try:
+            return check(session.unit, binding, *found)
+        except LostRace as lost:
+            raise session._explained(lost) from None
+
+    async def _lock_pending(self, answer: list[Any], lock: str) -> list[Any]:
+        """Lock the rows of changed objects, which the store has left out of what it locked."""
+        session, root = self._session, self._spec.mapper.root
+        changed = changed_of(session.unit, answer)
+        if not changed:
+            return answer
+        select = members_select(root, session._db.binding(root).columns, list(changed), lock)
+        rows, _ = await self._ask(fetch(select, ()))
+        left_out = self._check_locked(left_out_of, changed, rows, lock)
+        return [one for one in answer if one not in left_out]
 
     async def _load_steps(self, paths: list[Path], objects: Sequence[Any]) -> None:
         """Load the references that have to be followed so that the objects can be judged."""
@@ -287,6 +339,8 @@ class AsyncQuery(Generic[M]):
     async def _fetch_statement(self) -> list[Any]:
         session, spec = self._session, self._spec
         mapper = spec.mapper
+        if spec.lock is not None:
+            raise no_statement_lock(mapper)
         if spec.conditions or spec.order:
             raise QueryError(
                 f"cannot ask for {mapper.name} objects by a statement and by where or order_by as "
@@ -317,6 +371,7 @@ class AsyncQuery(Generic[M]):
         session, spec = self._session, self._spec
         overlay = Overlay(session.unit, spec)
         is_plain = spec.statement is None and doubtful_condition(session.unit, spec) is None
+        is_plain = is_plain and spec.lock is None
         if not is_plain or len(overlay.keys) > PAGE or session._isolation == "serializable":
             return len(await self._fetch())
         where = spec.where()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from graven._async import colour
 from graven._async.membership import AsyncMembership
@@ -13,9 +12,11 @@ from graven._common.arriving import objects_of
 from graven._common.current import enter_session, leave_session, name_of
 from graven._common.explaining import explain_plan
 from graven._common.including import with_includes
+from graven._hints import TYPE_CHECKING, Any, TypeVar, overload
 from graven.core.lifecycle import DELETED
 from graven.core.query import Include, QuerySpec
 from graven.core.unit import UnitOfWork
+from graven.core.values import ABSENT
 from graven.errors import NotFoundError, ScopeError, SessionError
 from graven.flows.load import fetch_one_key
 from graven.models.model import Model, mapper_of
@@ -109,7 +110,8 @@ class AsyncSession(AsyncMembership):
             self._unit.loader = None
             self._entries = self._unit.entries = {}
             async with self._lock:
-                await self._roll_back_transaction()
+                if self._pinned is not None or self._unit.flushed:
+                    await self._roll_back_transaction()
 
     # -- committing --------------------------------------------------------------------------------
 
@@ -280,19 +282,17 @@ class AsyncSession(AsyncMembership):
             return field.loaded(instance)
 
     async def _get(self, model: type[M], key: Any) -> M | None:
-        self._check_open("get an object")
         mapper = mapper_of(model)
         key_row = self._key_tuple(mapper, key)
         async with self._lock:
             self._take_turn("get an object")
-            found = self._unit.find(mapper, key)
+            identity = self._unit.map_of(mapper)
+            found = identity.get(key)
             if found is None:
-                if self._is_deleted(mapper, key):
+                if key in identity.buried:
                     return None
                 binding = self._db.binding(mapper)
-                flow = fetch_one_key(mapper.table, binding.columns, (key_row,))
-                rows = await self._read(flow)
-                identity = self._unit.map_of(mapper)
+                rows = await self._read(fetch_one_key(mapper.table, binding.columns, (key_row,)))
                 if not rows:
                     if key not in identity.entries:
                         identity.absent.add(key)
@@ -310,6 +310,6 @@ class AsyncSession(AsyncMembership):
             if peer is not None
             and peer is not instance
             and isinstance(peer, mapper.model)
-            and not field.loaded(peer)
+            and field.loaded(peer) is ABSENT
         ]
         return [instance, *found]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from graven._hints import Any
 from graven.models.faults import unreadable
 
 __all__ = ["living", "objects_of"]
@@ -27,7 +27,8 @@ def objects_of(unit: Any, binding: Any, mapper: Any, rows: Rows, peers: bool = T
     :raises DataError: if the store holds what no value of the field is stored as.
     """
     identity = unit.map_of(mapper)
-    rows = living(unit, binding, rows)
+    if identity.buried:
+        rows = living(unit, binding, rows)
     try:
         found: list[Any] = binding.hydrate(rows, unit, identity, peers and mapper.peers_matter)
     except (ValueError, TypeError, ArithmeticError) as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any
 from weakref import ref
 
+from graven._hints import Any
 from graven.models.model import hooks
 
 __all__ = ["current_session", "enter_session", "fall_back_on", "leave_session", "name_of"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from graven._hints import Any
+from graven.core.lifecycle import DELETED
 from graven.core.plan import Plan
 from graven.errors import DataError, GravenError, IntegrityError
 from graven.models.checks import refuse, unstorable
@@ -16,10 +16,10 @@ def name_culprit(error: GravenError, plan: Plan) -> GravenError:
     if isinstance(error, DataError) and error.model is None:
         return _unstorable(plan) or error
     if isinstance(error, IntegrityError) and error.model is None:
-        written = [entry for entry in plan.entries if entry.record.mapper.table.name == error.table]
+        written = [one for one in plan.records() if one.mapper.table.name == error.table]
         if len(written) == 1:
-            error.model = written[0].record.mapper.name
-            error.key = written[0].record.mapper.key_of(written[0].record.instance)
+            error.model = written[0].mapper.name
+            error.key = written[0].mapper.key_of(written[0].instance)
     return error
 
 
@@ -28,10 +28,9 @@ def _unstorable(plan: Plan) -> DataError | None:
 
     Nothing else looks at the size of every number.
     """
-    for entry in plan.entries:
-        record = entry.record
+    for record in plan.records():
         for field in record.mapper.fields:
-            if field.form != "scalar" or entry.action == "delete":
+            if field.form != "scalar" or record.state == DELETED:
                 continue
             value = field.capture(record.instance)
             why = "" if value is None else _why(field, value)

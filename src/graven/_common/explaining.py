@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
-from graven.core.plan import Entry, Plan
+from graven._hints import Any
+from graven.core.plan import Group, Plan
 from graven.core.planner import guard_columns
-from graven.ops.requests import Delete, Insert, Sweep, Update
+from graven.core.records import ObjectRecord
+from graven.ops.requests import Insert, Sweep, Update
 
 __all__ = ["explain_plan"]
 
@@ -19,41 +21,49 @@ def explain_plan(plan: Plan) -> str:
     lines: list[str] = []
     for step in plan.steps:
         write = step.write
-        if step.entries:
-            lines += [_entry_line(entry, write) for entry in step.entries]
+        if step.group is not None:
+            lines += _group_lines(step.group, write)
         else:
             lines += [_link_line(write, row) for row in write.rows]
     return "\n".join(lines) or "nothing to write"
 
 
-def _values(entry: Entry, columns: tuple[str, ...]) -> list[str]:
+def _values(record: ObjectRecord, columns: tuple[str, ...]) -> str:
     parts = []
-    for field in entry.record.mapper.fields:
+    for field in record.mapper.fields:
         if field.columns and set(field.columns) <= set(columns):
-            shown = field.shown(field.capture(entry.record.instance))
+            shown = field.shown(field.capture(record.instance))
             parts.append(f"{', '.join(field.columns)} {shown!r}")
-    return parts
+    return ", ".join(parts)
 
 
-def _entry_line(entry: Entry, write: Any) -> str:
-    record = entry.record
-    name = record.mapper.table.name
-    key = record.mapper.key_of(record.instance)
-    columns = record.mapper.table.key
-    where = f"where {', '.join(columns)} {key!r}"
-    if isinstance(write, Insert):
-        return f"insert {name} {', '.join(_values(entry, write.columns))}, version {entry.after}"
-    if isinstance(write, Update):
-        guard = _guard_words(entry, guard_columns(record.mapper, write.columns))
-        return f"update {name} set {', '.join(_values(entry, write.columns))} {where}{guard}"
-    guard = f" and version {entry.version}" if isinstance(write, Delete) and write.guards else ""
-    return f"delete {name} {where}{guard}"
+def _group_lines(group: Group, write: Any) -> Iterator[str]:
+    mapper, table = group.mapper, group.mapper.table
+    for at, record in enumerate(group.records):
+        where = f"where {', '.join(table.key)} {mapper.key_of(record.instance)!r}"
+        if isinstance(write, Insert):
+            values = _values(record, write.columns)
+            yield f"insert {table.name} {values}, version {group.after[at]}"
+            continue
+        if group.action == "vacate":
+            yield f"vacate {table.name} {', '.join(_vacated(group, write))} {where}"
+            continue
+        version = write.rows[at][-1]
+        if isinstance(write, Update):
+            guard = _guard_words(record, guard_columns(mapper, write.columns), version)
+            yield f"update {table.name} set {_values(record, write.columns)} {where}{guard}"
+        else:
+            guard = f" and version {version}" if write.guards else ""
+            yield f"delete {table.name} {where}{guard}"
 
 
-def _guard_words(entry: Entry, guards: tuple[str, ...]) -> str:
-    record = entry.record
+def _vacated(group: Group, write: Update) -> list[str]:
+    return [name for name in write.columns if name != group.mapper.table.version]
+
+
+def _guard_words(record: ObjectRecord, guards: tuple[str, ...], version: object) -> str:
     if guards == (record.mapper.table.version,):
-        return f" and version {entry.version}"
+        return f" and version {version}"
     clean = record.clean or ()
     words = []
     for index, field in enumerate(record.mapper.fields):

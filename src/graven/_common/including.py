@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
+from graven._hints import Any
 from graven.core.query import Include
 from graven.errors import QueryError
-from graven.models.expressions import FieldExpression
+from graven.models.expressions import FieldExpression, KeyExpression
 
 __all__ = ["stranger", "with_includes"]
 
@@ -20,7 +20,8 @@ def with_includes(
     :raises QueryError: if one of them is neither, or is not a field of the model.
     """
     for expression in fields:
-        if not isinstance(expression, FieldExpression) or not hasattr(expression._field, "target"):
+        leads_on = isinstance(expression, FieldExpression) and hasattr(expression._field, "target")
+        if not leads_on or isinstance(expression, KeyExpression):
             raise QueryError(
                 f"cannot {attempted} {expression!r:.100}: only references and lists of models are "
                 "loaded with other objects, and all else is always there. Name one as in "

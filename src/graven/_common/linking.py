@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from graven._common.arriving import objects_of
+from graven._hints import Any
 from graven.core.lists import show_pending
 from graven.core.query import Include, Load
 from graven.core.values import ABSENT
@@ -91,18 +91,19 @@ def _lacking(unit: Any, objects: Sequence[Any], field: Any) -> list[Any]:
 
     A reference of a clean object may be set again: it can only be to the same object.
     """
-    may_be_set = field.form == "reference"
-    records = unit.records
-    return [
-        each
-        for each in objects
-        if (may_be_set and each not in records) or field.loaded(each) is ABSENT
-    ]
+    if field.form == "reference":
+        known = unit.records
+        if not known:
+            return list(objects)
+        return [one for one in objects if one not in known or field.loaded(one) is ABSENT]
+    return [one for one in objects if field.loaded(one) is ABSENT]
 
 
 def having(objects: Sequence[Any], field: Any) -> list[Any]:
     """Return those of *objects* whose class has the field; one of a subclass may be its own."""
     owner = field.value.__objclass__
+    if all(issubclass(kind, owner) for kind in set(map(type, objects))):
+        return list(objects)
     return [one for one in objects if isinstance(one, owner)]
 
 
@@ -110,10 +111,11 @@ def _link_references(unit: Any, objects: Sequence[Any], field: Any, members: Seq
     key_of = field.target.key_of
     by_key = {key_of(member): member for member in members}
     buried = unit.map_of(field.target).buried
-    raw_of, put = field.raw.__get__, field.value.__set__
-    for instance, key in zip(objects, map(raw_of, objects), strict=True):
-        if key in by_key:
-            put(instance, by_key[key])
+    put = field.value.__set__
+    keys = list(map(field.raw.__get__, objects))
+    for instance, key, member in zip(objects, keys, map(by_key.get, keys), strict=True):
+        if member is not None:
+            put(instance, member)
         elif key is None or key in buried:
             put(instance, buried.get(key))
 

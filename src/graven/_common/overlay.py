@@ -8,9 +8,9 @@ them are *doubtful*: the store returns them marked, and they are judged in memor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from graven.core.evaluate import holds, paths_in, sort_key
+from graven._hints import Any
+from graven.core.evaluate import judge_of, paths_in, sort_key
 from graven.core.lifecycle import DELETED
 from graven.core.query import QuerySpec, prefixes
 from graven.core.values import ABSENT
@@ -57,7 +57,11 @@ class Overlay:
     def matching(self) -> list[Any]:
         """Return the pending objects that meet the query's conditions."""
         where = self._spec.where()
-        return [one for one in self.members if where is None or holds(where, one, self._read)]
+        return (
+            self.members
+            if where is None
+            else list(filter(judge_of(where, self._read), self.members))
+        )
 
     def merge(self, found: Sequence[Any], doubted: Sequence[Any]) -> list[Any]:
         """Join the store's answer with the pending objects, in order, and cut it to size.
@@ -65,13 +69,10 @@ class Overlay:
         What was *found* and is *doubted* is judged again.
         """
         where = self._spec.where()
-        doubtful = set(doubted) if where is not None else set()
-        kept = [
-            one
-            for one in found
-            if one not in self.pending
-            and (one not in doubtful or where is None or holds(where, one, self._read))
-        ]
+        kept = [one for one in found if one not in self.pending]
+        if where is not None and doubted:
+            doubtful, fits = set(doubted), judge_of(where, self._read)
+            kept = [one for one in kept if one not in doubtful or fits(one)]
         answer = [*kept, *self.matching()]
         answer.sort(key=sort_key(self._spec.full_order(), self._read))
         end = None if self._spec.limit is None else self._spec.offset + self._spec.limit

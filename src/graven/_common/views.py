@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from graven._hints import Any
 from graven.core.records import ObjectRecord
 from graven.core.unit import UnitOfWork
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from warnings import warn
 
 from graven._common.clock import dice, now_s
+from graven._hints import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from graven._sync import colour
 from graven.core.retry import Backoff
 from graven.errors import TransientError, UsageError

@@ -5,17 +5,26 @@ The async twin is ``graven._async.colour``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from threading import RLock as Lock
-from threading import current_thread
+from _thread import RLock as Lock  # threading's own, without what takes time to import
+from _thread import _local as local
 from time import sleep
-from typing import Any
-from weakref import ref
+
+from graven._hints import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
 
 __all__ = ["POOLS", "Lock", "current_owner", "is_locked_elsewhere", "loader_for", "sleep"]
 
-POOLS = {"sqlite": "graven.drivers.sqlite:SQLitePool"}
+POOLS = {
+    "sqlite": "graven.drivers.sqlite:SQLitePool",
+    "postgresql": "graven.drivers.postgres:PostgresPool",
+    "postgres": "graven.drivers.postgres:PostgresPool",
+    "memory": "graven.drivers.memory:MemoryPool",
+}
 """Where the pool of each scheme of URLs is; a driver is imported when it is first asked for."""
+
+_here = local()
 
 
 def current_owner() -> Hashable:
@@ -23,7 +32,14 @@ def current_owner() -> Hashable:
 
     It is no id, which the next thread could have too, and it does not keep the thread alive.
     """
-    return ref(current_thread())
+    try:
+        return _here.owner  # type: ignore[no-any-return]
+    except AttributeError:
+        from threading import current_thread
+        from weakref import ref
+
+        _here.owner = ref(current_thread())
+        return _here.owner  # type: ignore[no-any-return]
 
 
 def loader_for(session: Any) -> Callable[[Any, Any, Any], Any]:

@@ -4,23 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from _thread import allocate_lock
+from functools import partial
 
-from graven._common.options import checked_isolation, pool_class_for
+from graven._hints import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from graven._sync import colour
-from graven._sync.attempts import Attempts
-from graven.core.retry import Backoff
-from graven.flows.load import fetch_statement, has_table
-from graven.flows.schema import create
-from graven.models.model import mapper_of
-from graven.models.reaching import tables_of
+from graven.drivers import checked_isolation, pool_class_for
+from graven.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import ContextVar, Token
+    from types import TracebackType
+    from uuid import UUID
+
+    from graven._sync.attempts import Attempts
     from graven._sync.session import Session
     from graven._sync.transaction import Transaction
+    from graven.core.retry import Backoff
     from graven.models.binding import ModelBinding
 
 __all__ = ["Database"]
@@ -28,12 +29,14 @@ __all__ = ["Database"]
 R = TypeVar("R")
 P = ParamSpec("P")
 
+_first_transaction = allocate_lock()
+
 
 class Database:
     """A store, by its URL.
 
     ``sqlite:///bank.db`` and ``sqlite:////var/lib/bank.db`` are files, ``sqlite://`` is a database
-    in memory.
+    in memory. ``memory:`` is a store in memory that is made for tests.
 
     Nothing is opened before the first call. One database may be shared by any number of tasks;
     each call takes a connection of the pool and gives it back after it.
@@ -48,26 +51,29 @@ class Database:
         busy_timeout_s: float = 5.0,
         isolation: str = "optimistic",
         autoadd: bool = False,
+        commit_record: bool = False,
     ) -> None:
         """Prepare the store at *url*.
 
         *pool_size* connections are opened at most, and a call waits up to *pool_timeout_s* seconds
-        for one. A write waits up to *busy_timeout_s* seconds for another one's lock. *isolation*
-        and *autoadd* are what ``session()`` takes unless told otherwise.
+        for one. A write waits up to *busy_timeout_s* seconds for another one's lock. *isolation*,
+        *autoadd* and *commit_record* are what ``session()`` takes unless told otherwise.
 
         :raises UsageError: if the URL or an option is not understood.
         """
         self.url = url
         self._isolation = checked_isolation(isolation)
         self._autoadd = autoadd
+        self._commit_record = commit_record
         self.pool: Any = pool_class_for(url, colour.POOLS)(
             url, pool_size, pool_timeout_s, busy_timeout_s
         )
+        self._session_type: type[Session] | None = None
+        self.has_records = False
+        """Whether the table of commit records is known to be there."""
         self._bindings: dict[Any, ModelBinding] = {}
         self._tables: set[str] = set()
-        self._transaction: ContextVar[Transaction | None] = ContextVar(
-            "graven.transaction", default=None
-        )
+        self._transaction: ContextVar[Transaction | None] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -94,26 +100,52 @@ class Database:
         """Make the missing tables and indexes of *models*, and of the models they refer to.
 
         A table that is there is completed with new columns that may be null, new indexes and
-        renamed columns, and otherwise has to fit. All of it is done, or none.
+        renamed columns, and otherwise has to fit. All of it is done, or none. Inside
+        ``db.transaction()`` it is part of that.
 
         :raises MappingError: if a model cannot be stored as declared, or does not fit its table.
         """
-        tables = tables_of([mapper_of(model) for model in models])
-        self._run(create(tables))
-        self._tables.update(table.name for table in tables)
+        from graven.flows.schema import create
+        from graven.models.model import mapper_of
+        from graven.models.tables import tables_of
 
-    def session(self, *, isolation: str | None = None, autoadd: bool | None = None) -> Session:
+        tables = tables_of([mapper_of(model) for model in models])
+        transaction = self.current_transaction()
+        try:
+            self._run(create(tables, is_within=transaction is not None))
+        except StoreError:
+            if transaction is not None:
+                transaction.rollback()  # or it would keep a part of it
+            raise
+        made = {table.name for table in tables} - self._tables
+        self._tables |= made
+        if transaction is not None:
+            transaction.on_rollback(partial(self._tables.difference_update, made))
+
+    def session(
+        self,
+        *,
+        isolation: str | None = None,
+        autoadd: bool | None = None,
+        commit_record: bool | None = None,
+    ) -> Session:
         """Open a session: ``with db.session() as session:`` commits at its end.
 
         *isolation* is ``"optimistic"`` (what is written is checked against what was first read),
         ``"snapshot"`` (and all reads see one point of the store) or ``"serializable"`` (and what
         was read is checked too, queries and absences included). With *autoadd*, objects made in
-        the block become part of the session by themselves.
+        the block become part of the session by themselves. With *commit_record*, each commit that
+        writes leaves a record, and :meth:`committed` can say whether it has happened.
         """
-        from graven._sync.session import Session
+        if self._session_type is None:
+            from graven._sync.session import Session
 
+            self._session_type = Session
         level = self._isolation if isolation is None else checked_isolation(isolation)
-        return Session(self, level, self._autoadd if autoadd is None else autoadd)
+        session = self._session_type(self, level, self._autoadd if autoadd is None else autoadd)
+        if self._commit_record if commit_record is None else commit_record:
+            session.commit_record = True
+        return session
 
     def attempts(
         self,
@@ -134,6 +166,9 @@ class Database:
         There are *limit* tries at most, none begins later than *deadline_s* seconds from now, and
         between them is waited as *backoff* says. Each try has fresh data and fresh memory.
         """
+        from graven._sync.attempts import Attempts
+        from graven.core.retry import Backoff
+
         return Attempts(self, limit, deadline_s, backoff or Backoff(), checked_isolation(isolation))
 
     def run(
@@ -150,20 +185,53 @@ class Database:
         """
         return self.attempts().run(function, *args, **kwargs)
 
-    def transaction(self) -> Transaction:
+    def transaction(
+        self, *, savepoint: bool = False, commit_record: bool | None = None
+    ) -> Transaction:
         """Return the transaction of the store: the one that this task is in, or a new one.
 
-        Use it as a block. Session commits and statements in the block become part of it.
+        Use it as a block. Session commits and statements in the block become part of it. With
+        *savepoint*, a block inside another one can be rolled back by itself. With *commit_record*,
+        the commit leaves a record, and :meth:`committed` can say whether it has happened.
         """
-        from graven._sync.transaction import Transaction
+        from graven._sync.transaction import Savepoint, Transaction
 
-        return self.current_transaction() or Transaction(self)
+        current = self.current_transaction()
+        if current is None:
+            return Transaction(
+                self, self._commit_record if commit_record is None else commit_record
+            )
+        if commit_record:
+            current.record()
+        return Savepoint(current) if savepoint else current
+
+    def committed(self, commit_id: UUID) -> bool:
+        """Say whether the commit with that id has happened.
+
+        The id is that of a :exc:`~graven.CommitUnknownError`, of a commit that left a record. The
+        answer never changes: a commit that has not happened by now cannot happen any more.
+
+        :raises BusyRetry: if the commit is still under way in the store.
+        :raises UsageError: if there is no id, because the commit was not to leave a record.
+        """
+        from graven._common.recording import checked_id, commit_row
+        from graven.flows.recording import find_out
+
+        _, row = commit_row(self.pool.dialect, checked_id(commit_id), happened=False)
+        connection = self.pool.acquire()
+        try:
+            found: bool = connection.run(find_out(row))
+        finally:
+            self.pool.release(connection)
+        return found
 
     def execute(self, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         """Execute a statement in the store's own language; return its rows as they come.
 
         Inside ``db.transaction()`` it is part of it; otherwise it is committed by itself.
         """
+        from graven.flows.load import fetch_statement
+
         rows: list[tuple[Any, ...]]
         rows, _ = self._run(fetch_statement(statement, parameters))
         return rows
@@ -189,28 +257,39 @@ class Database:
 
             dialect = self.pool.dialect
             found = self._bindings[mapper] = ModelBinding(
-                mapper, dialect.encoders, dialect.decoders
+                mapper, dialect.encoders, dialect.decoders, dialect.column_encoders
             )
         return found
 
-    def has_table(self, name: str) -> bool:
-        """Say whether the store has a table of that name."""
-        if name not in self._tables and self._run(has_table(name)):
-            self._tables.add(name)
+    def has_table(self, name: str, run: Callable[..., Any] | None = None) -> bool:
+        """Say whether the store has a table of that name; *run* runs a flow for who asks."""
+        if name not in self._tables:
+            from graven.flows.load import has_table
+
+            if (run or self._run)(has_table(name)):
+                self._tables.add(name)
         return name in self._tables
 
     def current_transaction(self) -> Transaction | None:
         """Return the transaction that the calling task is in, ``None`` if in none."""
-        transaction = self._transaction.get()
-        return transaction if transaction is not None and transaction.is_open else None
+        variable = self._transaction
+        if variable is None:
+            return None
+        transaction = variable.get()
+        return None if transaction is None else transaction.standing
 
     def bind_transaction(self, transaction: Transaction) -> Token[Transaction | None]:
         """Make *transaction* the one that the calling task is in."""
+        from contextvars import ContextVar
+
+        with _first_transaction:
+            if self._transaction is None:
+                self._transaction = ContextVar("graven.transaction", default=None)
         return self._transaction.set(transaction)
 
     def unbind_transaction(self, token: Token[Transaction | None]) -> None:
         """Go back to the transaction before."""
-        self._transaction.reset(token)
+        token.var.reset(token)
 
     def _run(self, flow: Any) -> Any:
         transaction = self.current_transaction()

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-
 from graven._common import views
-from graven._common.pausing import pausing_collector
+from graven._hints import TYPE_CHECKING, Any, TypeVar, cast
 from graven._sync.scope import Scope
 from graven._sync.transacting import Transacting
+from graven.core.pausing import pausing_collector
 from graven.errors import SessionError
 from graven.models.model import Model, mapper_of
 

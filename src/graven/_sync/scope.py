@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
+from graven._hints import TYPE_CHECKING, Any
 from graven.errors import ScopeError
 
 if TYPE_CHECKING:

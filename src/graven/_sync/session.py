@@ -6,18 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from graven._common.arriving import objects_of
 from graven._common.current import enter_session, leave_session, name_of
 from graven._common.explaining import explain_plan
 from graven._common.including import with_includes
+from graven._hints import TYPE_CHECKING, Any, TypeVar, overload
 from graven._sync import colour
 from graven._sync.membership import Membership
 from graven._sync.query import Query
 from graven.core.lifecycle import DELETED
 from graven.core.query import Include, QuerySpec
 from graven.core.unit import UnitOfWork
+from graven.core.values import ABSENT
 from graven.errors import NotFoundError, ScopeError, SessionError
 from graven.flows.load import fetch_one_key
 from graven.models.model import Model, mapper_of
@@ -111,7 +112,8 @@ class Session(Membership):
             self._unit.loader = None
             self._entries = self._unit.entries = {}
             with self._lock:
-                self._roll_back_transaction()
+                if self._pinned is not None or self._unit.flushed:
+                    self._roll_back_transaction()
 
     # -- committing --------------------------------------------------------------------------------
 
@@ -282,19 +284,17 @@ class Session(Membership):
             return field.loaded(instance)
 
     def _get(self, model: type[M], key: Any) -> M | None:
-        self._check_open("get an object")
         mapper = mapper_of(model)
         key_row = self._key_tuple(mapper, key)
         with self._lock:
             self._take_turn("get an object")
-            found = self._unit.find(mapper, key)
+            identity = self._unit.map_of(mapper)
+            found = identity.get(key)
             if found is None:
-                if self._is_deleted(mapper, key):
+                if key in identity.buried:
                     return None
                 binding = self._db.binding(mapper)
-                flow = fetch_one_key(mapper.table, binding.columns, (key_row,))
-                rows = self._read(flow)
-                identity = self._unit.map_of(mapper)
+                rows = self._read(fetch_one_key(mapper.table, binding.columns, (key_row,)))
                 if not rows:
                     if key not in identity.entries:
                         identity.absent.add(key)
@@ -312,6 +312,6 @@ class Session(Membership):
             if peer is not None
             and peer is not instance
             and isinstance(peer, mapper.model)
-            and not field.loaded(peer)
+            and field.loaded(peer) is ABSENT
         ]
         return [instance, *found]

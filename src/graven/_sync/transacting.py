@@ -4,28 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from graven._common.clock import first_version
 from graven._common.errors import name_culprit
-from graven._common.pausing import pausing_collector
+from graven._hints import TYPE_CHECKING, Any, TypeVar
 from graven._sync.loading import Loading
-from graven.core.collect import collect
+from graven.core.alone import plan_alone
+from graven.core.collect import choose, collect, gather
 from graven.core.conflicts import LostRace, concurrent_update, conflict_of
-from graven.core.plan import Plan
+from graven.core.pausing import pausing_collector
+from graven.core.plan import Group, Groups, Plan, Step
 from graven.core.planner import make_plan
 from graven.core.reconcile import (
     drop_flush,
     fail,
     finished_flush,
     keep_flush,
-    revert,
     seal,
     succeed,
 )
-from graven.errors import GravenError, ScopeError
+from graven.core.reverting import revert
+from graven.errors import CommitUnknownError, GravenError, ScopeError
 from graven.flows.commit import (
     Checks,
     ReadKeys,
@@ -33,23 +34,28 @@ from graven.flows.commit import (
     commit,
     commit_after_reading,
     commit_flushed,
+    level_for,
     write,
     write_after_reading,
 )
 from graven.flows.load import fetch_statement
-from graven.flows.transaction import begin_first, rollback_first
-from graven.ops.requests import Execute, Flow
+from graven.flows.transaction import begin_first, in_savepoint, rollback_first
+from graven.ops.requests import Execute, Flow, SnapshotStale
 from graven.ops.statements import only_reads
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from graven._sync.database import Database
     from graven._sync.transaction import Transaction
-    from graven.core.plan import Entry
+    from graven.core.plan import Group, Wanted
     from graven.core.records import ObjectRecord
     from graven.core.scopes import Scope
     from graven.core.unit import UnitOfWork
 
 __all__ = ["Transacting"]
+
+R = TypeVar("R")
 
 Settle = Callable[[Any, BaseException | None], None]
 
@@ -57,7 +63,10 @@ NO_CHECKS = Checks()
 
 
 class Transacting(Loading):
-    """Commits, flushes and rollbacks."""
+    """Commits, flushes, locks and rollbacks."""
+
+    commit_record = False
+    """Whether each commit that writes leaves a record; see ``db.committed()``."""
 
     def __init__(self, db: Database, unit: UnitOfWork, isolation: str) -> None:
         """Work on *db* for *unit*."""
@@ -70,32 +79,51 @@ class Transacting(Loading):
         ``"rolled back"``; ``None`` before the first."""
 
     def _make_plan(self, scope: Scope, only: Sequence[Any] | None) -> Plan:
-        entries = collect(self._unit, scope, only)
-        if not entries and not self._unit.flushed:
+        unit = self._unit
+        if only is None:
+            alone = Plan() if unit.is_idle else plan_alone(unit, self._db.binding)
+            if alone is not None:
+                return alone
+        groups = collect(unit, scope, only)
+        if not groups and not unit.flushed:
             return Plan()
-        plan = make_plan(entries, self._db.binding, first_version)
-        plan.entries = finished_flush(self._unit, entries)
+        plan = self._planned(groups)
+        if unit.flushed:
+            plan.groups += finished_flush(unit, plan)
+        return plan
+
+    def _planned(self, groups: Iterable[Group]) -> Plan:
+        plan = make_plan(groups, self._db.binding, first_version)
+        if self._absent:
+            plan.steps = [one for one in plan.steps if one.write.table.name not in self._absent]
         return plan
 
     def _commit(self, scope: Scope, only: Sequence[Any] | None) -> None:
+        if self._flushed_into is not None:
+            self._check_flushed_here(self._flushed_into)
         with pausing_collector(self._unit.size):
             plan = self._make_plan(scope, only)
             seal(self._unit, plan)
-        checks = self._checks(bool(plan.entries))
-        if not plan.entries and not checks.reads and not self._has_statements:
+        checks = self._checks(bool(plan.groups))
+        if not plan.groups and not checks.reads and not self._has_statements:
             self._unpin()
             self.last_commit = "committed"
             return
         transaction = self._db.current_transaction()
         settle = self._settler(plan, scope, transaction)
+        commit_id = self._record(plan, transaction) if self.commit_record else None
         flow = self._commit_flow(plan, checks, transaction)
         try:
             if transaction is None:
                 self._run(flow, settle)
+                self._db.has_records = self._db.has_records or commit_id is not None
             else:
                 transaction.run(flow, settle)
         except LostRace as lost:
             raise self._explained(lost) from lost.__cause__
+        except CommitUnknownError as error:
+            error.commit_id = commit_id
+            raise
         except GravenError as error:
             raise name_culprit(error, plan) from error.__cause__
         finally:
@@ -108,13 +136,48 @@ class Transacting(Loading):
     ) -> Flow[dict[int, object]]:
         if transaction is not None:
             return checked(plan, checks)
+        if self.commit_record and not self._db.has_records:
+            return self._first_record_flow(plan, checks)
         if self._has_flushed:
             return commit_flushed(plan, checks)
         if self._pinned is None:
-            return commit(plan, checks)
+            return commit(plan, checks, self._db.pool.dialect.applies)
         if self._isolation == "snapshot" or not plan.steps:
-            return rollback_first(commit(plan, checks))
+            return rollback_first(commit(plan, checks, self._db.pool.dialect.applies))
         return commit_after_reading(plan, checks)
+
+    def _check_flushed_here(self, flushed: Transaction) -> None:
+        """Refuse to go on in a savepoint with what was flushed outside of it."""
+        transaction = self._db.current_transaction()
+        if transaction is not None and self._unit.flushed:
+            transaction.check_contains(flushed)
+
+    def _record(self, plan: Plan, transaction: Transaction | None) -> UUID | None:
+        """Let the commit leave a record, if it writes anything; return its id.
+
+        In a transaction of the store it is that one's commit which does.
+        """
+        if transaction is not None:
+            transaction.record()
+            return None
+        if not plan.steps and not self._has_flushed:
+            return None
+        from graven._common.recording import commit_row
+        from graven.flows.recording import record_of
+
+        commit_id, row = commit_row(self._db.pool.dialect)
+        plan.steps.append(Step(record_of(row)))
+        plan.is_single = False
+        return commit_id
+
+    def _first_record_flow(self, plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+        """Return the flow of a commit that may have to make the table of records first."""
+        from graven.flows.recording import with_table
+
+        if self._has_flushed:
+            return with_table(commit_flushed(plan, checks), True)
+        flow = with_table(commit(plan, checks, self._db.pool.dialect.applies), False)
+        return flow if self._pinned is None else rollback_first(flow)
 
     def _settler(
         self, plan: Plan, scope: Scope, transaction: Transaction | None
@@ -123,7 +186,7 @@ class Transacting(Loading):
 
         def settle(made: Any, error: BaseException | None) -> None:
             if error is None:
-                with pausing_collector(len(plan.entries)):
+                with pausing_collector(plan.size):
                     memory = succeed(self._unit, plan, made, scope, transaction is not None)
                 self.last_commit = "committed"
                 self._forget_reads()
@@ -194,7 +257,7 @@ class Transacting(Loading):
             if self._pinned is not None or is_within or self._isolation == "optimistic":
                 rows, columns = self._run(flow)
             else:
-                rows, columns = self._run_and_keep(begin_first(writes, flow))
+                rows, columns = self._run_and_keep(begin_first(writes, flow, self._isolation))
         except GravenError:
             writes = False  # what failed has written nothing
             raise
@@ -205,13 +268,33 @@ class Transacting(Loading):
             self._note(name, Execute(statement, parameters), rows)
         return rows, columns
 
+    def _read_and_lock(self, flow: Flow[R], lock: str) -> R:
+        """Run a flow that locks rows, in a transaction that stays open until the next commit.
+
+        That is the one of the store, if there is one. After a refusal it goes on as before.
+        """
+        if self._pinned is None and self._db.current_transaction() is None:
+            begun = begin_first(True, flow, self._isolation, lock == "nowait")
+            found = self._run_and_keep(begun)
+        else:
+            try:
+                found = self._run(in_savepoint(flow))
+            except SnapshotStale as stale:
+                reason = "a row was changed since the point that this session reads from"
+                raise self._explained(LostRace([], reason)) from stale
+        if self._pinned is not None:
+            self._has_flushed = self._has_statements = True
+        return found
+
     def _flush(self) -> None:
         unit = self._unit
+        if self._flushed_into is not None:
+            self._check_flushed_here(self._flushed_into)
         for scope in list(unit.all_scopes()):
             self._cascade(scope)
-        entries = collect(unit, unit.root, None) if unit.flushed else self._everything()
-        plan = make_plan(entries, self._db.binding, first_version)
-        if not plan.entries:
+        groups = collect(unit, unit.root, None) if unit.flushed else self._everything()
+        plan = self._planned(groups)
+        if not plan.groups:
             return
         transaction = self._db.current_transaction()
         checks = self._checks(True)
@@ -238,14 +321,16 @@ class Transacting(Loading):
         self, transaction: Transaction, plan: Plan, checks: Checks, settle: Settle
     ) -> None:
         """Write into the transaction of the store; a failure rolls that back as a whole."""
-        flow = write(plan) if self._flushed_into is transaction else checked(plan, checks)
+        flushed = self._flushed_into
+        is_checked = flushed is not None and flushed.standing is transaction
+        flow = write(plan) if is_checked else checked(plan, checks)
         try:
             transaction.run(flow, settle)
         except BaseException:
             transaction.rollback()
             raise
         self._unpin()
-        if self._flushed_into is not transaction:
+        if not is_checked:
             self._flushed_into = transaction
             transaction.on_rollback(partial(drop_flush, self._unit))
 
@@ -254,11 +339,12 @@ class Transacting(Loading):
         if self._has_flushed:
             flow = write(plan)
         elif self._pinned is None:
-            flow = begin_first(True, checked(plan, checks))
+            flow = begin_first(True, checked(plan, checks), level_for(checks, self._isolation))
         elif self._isolation == "snapshot":
             flow = write_after_reading(plan)
         else:
-            flow = rollback_first(begin_first(True, checked(plan, checks)))
+            level = level_for(checks, self._isolation)
+            flow = rollback_first(begin_first(True, checked(plan, checks), level))
         try:
             self._run_and_keep(flow, settle)
         except BaseException:
@@ -267,20 +353,26 @@ class Transacting(Loading):
             raise
         self._has_flushed = True
 
-    def _everything(self) -> list[Any]:
-        entries: dict[ObjectRecord, Entry] = {}
+    def _everything(self) -> list[Group]:
+        """Return what has to be written for the changes of all scopes."""
+        gather(self._unit)
+        found: dict[ObjectRecord, Wanted] = {}
         for scope in self._unit.all_scopes():
-            for entry in collect(self._unit, scope, None):
-                known = entries.setdefault(entry.record, entry)
-                known.bits |= entry.bits
-        return list(entries.values())
+            for record, (action, bits, version) in choose(self._unit, scope).items():
+                known = found.get(record, (action, 0, version))
+                found[record] = known[0], known[1] | bits, known[2]
+        groups = Groups()
+        for record, wanted in found.items():
+            groups.put(record, wanted)
+        return groups.whole()
 
     def _unflush(self, scope: Scope) -> None:
         """Undo a flush, so that a part of what it has written can be committed without the rest."""
         if self._has_statements or not self._has_flushed:
             raise ScopeError(
                 "cannot commit only a part of what is pending: all of it was flushed, and "
-                "statements of your own were sent in the same transaction since, so the rest "
+                "statements of your own were sent, or rows locked, in the same transaction, so the "
+                "rest "
                 "cannot be taken out of it. Commit the outermost scope, or roll back.",
                 scope=scope,
             )
@@ -291,8 +383,9 @@ class Transacting(Loading):
         transaction, self._flushed_into = self._flushed_into, None
         has_flushed = bool(self._unit.flushed)
         drop_flush(self._unit)
-        if transaction is not None and has_flushed:
-            transaction.rollback()
+        standing = None if transaction is None else transaction.standing
+        if standing is not None and has_flushed:
+            standing.rollback()
         self._unpin()
 
     def _unpin(self) -> None:

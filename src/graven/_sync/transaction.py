@@ -6,18 +6,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
 
+from graven._common.recording import commit_row
+from graven._hints import TYPE_CHECKING, Any, TypeVar
 from graven._sync import colour
-from graven.errors import TransactionInactiveError
+from graven.errors import (
+    CommitUnknownError,
+    ScopeError,
+    TransactionInactiveError,
+    UsageError,
+)
 from graven.flows.load import fetch_statement
-from graven.flows.transaction import begin, commit_open, rollback
+from graven.flows.recording import recorded
+from graven.flows.transaction import (
+    begin,
+    commit_open,
+    release,
+    rollback,
+    rollback_to,
+    savepoint,
+)
 from graven.ops.requests import Flow
 
 if TYPE_CHECKING:
     from graven._sync.database import Database
 
-__all__ = ["Transaction"]
+__all__ = ["Savepoint", "Transaction"]
 
 R = TypeVar("R")
 
@@ -26,11 +40,16 @@ class Transaction:
     """A transaction of the store; re-entrant: only the outermost block takes effect.
 
     Session commits inside it become part of it. A rollback at any depth rolls the whole back;
-    after that every statement inside is refused until the outermost block is left.
+    after that every statement inside is refused until the outermost block is left. A block of
+    ``db.transaction(savepoint=True)`` inside it can be rolled back by itself.
     """
 
-    def __init__(self, db: Database) -> None:
+    _name = "graven"
+
+    def __init__(self, db: Database, commit_record: bool = False) -> None:
         """Prepare one on *db*; use ``db.transaction()``."""
+        self.outer: Transaction | None = None
+        """The block that a savepoint is in; ``None`` of a transaction."""
         self._db = db
         self._depth = 0
         self._connection: Any = None
@@ -38,6 +57,8 @@ class Transaction:
         self._is_active = False
         self._lock = colour.Lock()
         self._undos: list[Callable[[], object]] = []
+        self._inner: Savepoint | None = None
+        self._is_recorded = commit_record
 
     @property
     def is_open(self) -> bool:
@@ -49,16 +70,31 @@ class Transaction:
         """Whether it can still be committed."""
         return self._is_active
 
+    @property
+    def standing(self) -> Transaction | None:
+        """The block that what was done here is part of now, ``None`` if that has ended too."""
+        block: Transaction | None = self
+        while block is not None and not block.is_open:
+            block = block.outer
+        return block
+
+    def check_contains(self, block: Transaction) -> None:
+        """See that what was done in *block* is part of this one.
+
+        :raises ScopeError: if it is part of a block around, where a rollback of this one, which
+            takes back what a session does here, would leave it.
+        """
+        if block.standing not in (self, None):
+            raise ScopeError(
+                "cannot commit or flush in a savepoint what was flushed in the block around it: "
+                "a rollback of the savepoint could not take it apart again. Nothing was written. "
+                "Commit it in that block first, or flush in the savepoint only."
+            )
+
     def __enter__(self) -> Transaction:
         """Begin the transaction, or go one deeper into the one that is open."""
         if self._depth == 0:
-            connection = self._db.pool.acquire()
-            try:
-                connection.run(begin(True))
-            except BaseException:
-                self._db.pool.release(connection)
-                raise
-            self._connection = connection
+            self._begin()
             self._is_active = True
             self._token = self._db.bind_transaction(self)
         self._depth += 1
@@ -84,13 +120,48 @@ class Transaction:
             if kind is not None:
                 self.rollback()
             elif self._is_active:
-                self._connection.run(commit_open(), self._ended)
+                self._commit_alone()
             else:
                 raise self._refused("leave the transaction as if it had been committed")
         finally:
-            connection, self._connection = self._connection, None
             self._is_active = False
+            self._end()
+
+    def record(self) -> None:
+        """Let the commit write a record; see ``db.committed()``."""
+        self._is_recorded = True
+
+    def _begin(self) -> None:
+        connection = self._db.pool.acquire()
+        try:
+            connection.run(begin(True))
+        except BaseException:
             self._db.pool.release(connection)
+            raise
+        self._connection = connection
+
+    def _commit_alone(self) -> None:
+        """Commit, unless somebody still works in a savepoint inside."""
+        refusal = self._refusal()
+        if refusal is not None:
+            self.rollback()
+            raise refusal
+        self._commit()
+
+    def _commit(self) -> None:
+        if not self._is_recorded:
+            self._connection.run(commit_open(), self._ended)
+            return
+        commit_id, row = commit_row(self._db.pool.dialect)
+        try:
+            self._connection.run(recorded(row, commit_open()), self._ended)
+        except CommitUnknownError as error:
+            error.commit_id = commit_id
+            raise
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        self._db.pool.release(connection)
 
     def _ended(self, _: None, error: BaseException | None) -> None:
         """Bring memory in step with the outcome of the commit, however its call ends."""
@@ -102,8 +173,7 @@ class Transaction:
         """Undo all that was done in it, in the store and in the sessions that took part."""
         if not self._is_active:
             return
-        self._is_active = False
-        self._take_back()
+        self._doom()
         if self._connection.in_transaction:
             self._connection.run(rollback())
 
@@ -126,8 +196,8 @@ class Transaction:
                 settle(None, error)
             raise
         try:
-            if not self._is_active:
-                refusal = self._refused("send a statement")
+            refusal = self._refusal()
+            if refusal is not None:
                 if settle is not None:
                     settle(None, refusal)
                 raise refusal
@@ -142,9 +212,30 @@ class Transaction:
         """
         self._undos.append(undo)
 
+    def _doom(self) -> None:
+        """Take back in memory what was done, in savepoints that are open first."""
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            inner._doom()
+        self._is_active = False
+        self._take_back()
+
     def _take_back(self) -> None:
         while self._undos:
             self._undos.pop()()
+
+    def _refusal(self) -> TransactionInactiveError | UsageError | None:
+        """Return the error for who would send a statement, ``None`` if he may."""
+        if not self._is_active:
+            return self._refused("send a statement")
+        if self._inner is None:
+            return None
+        return UsageError(
+            "cannot send a statement in this block of the transaction: a savepoint is open inside "
+            "it, whose rollback would undo the statement as well. Nothing was sent. Usually the "
+            "outer block was used instead of the inner one, or several tasks use one transaction; "
+            "use the innermost block, and open savepoints one after the other."
+        )
 
     @staticmethod
     def _refused(attempted: str) -> TransactionInactiveError:
@@ -154,3 +245,65 @@ class Transaction:
             "written. Leave its block, with the exception that ended it if there was one, and "
             "begin a new one."
         )
+
+
+class Savepoint(Transaction):
+    """A part of a transaction that can be rolled back by itself.
+
+    In everything else it is like a transaction: it is re-entrant, a rollback at any depth rolls
+    all of it back, and after that it refuses statements until its block is left. What was done in
+    it becomes part of the block around it when it is left, and is committed with that, or not.
+    """
+
+    def __init__(self, outer: Transaction) -> None:
+        """Prepare one in *outer*; use ``db.transaction(savepoint=True)``."""
+        super().__init__(outer._db)
+        self.outer = self._around = outer
+        self._lock = outer._lock
+        self._name = f"{outer._name}_1"
+
+    def _begin(self) -> None:
+        self._connection = self._around._connection
+        try:
+            self._around.run(savepoint(self._name), self._begun)
+        except BaseException:
+            if self._around._inner is self:
+                self._around._inner = None
+            raise
+
+    def _begun(self, _: None, error: BaseException | None) -> None:
+        if error is None:
+            self._around._inner = self
+
+    def _commit(self) -> None:
+        try:
+            self.run(release(self._name), self._ended)
+        except BaseException:
+            self.rollback()
+            raise
+
+    def _ended(self, _: None, error: BaseException | None) -> None:
+        """Hand what a rollback would have to take back over to the block around."""
+        if error is None:
+            self._is_active = False
+            self._around._undos += self._undos
+            self._undos.clear()
+
+    def _end(self) -> None:
+        self._connection = None
+        if self._around._inner is self:
+            self._around._inner = None
+
+    def record(self) -> None:
+        """Let the commit of the transaction write a record."""
+        self._around.record()
+
+    def rollback(self) -> None:
+        """Undo what was done in it, in the store and in the sessions that took part."""
+        if not self._is_active:
+            return
+        self._doom()
+        if self._connection.in_transaction:
+            self._connection.run(rollback_to(self._name))
+        else:  # the store has ended the whole transaction
+            self._around.rollback()

@@ -13,8 +13,8 @@ back. The states of a record and what leads from one to the other are the table 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
+from graven._hints import Any
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INSERTED, transition
 from graven.core.scopes import Scope, Undo
 from graven.core.values import ABSENT, same

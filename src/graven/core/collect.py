@@ -3,55 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from itertools import groupby
+from operator import attrgetter
 
+from graven._hints import Any
 from graven.core.lifecycle import CHANGED, DELETED, INITIALIZED, INSERTED
 from graven.core.lists import gather_lists
-from graven.core.plan import Entry, actions_for
+from graven.core.plan import Group, Groups, Wanted, wanted
 from graven.core.records import ObjectRecord
 from graven.core.scopes import Scope
 from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
 
-__all__ = ["collect"]
+__all__ = ["choose", "collect", "gather"]
+
+_MAPPER, _STATE = attrgetter("mapper"), attrgetter("state")
 
 
-def collect(unit: UnitOfWork, scope: Scope, only: Sequence[Any] | None = None) -> list[Entry]:
+def collect(unit: UnitOfWork, scope: Scope, only: Sequence[Any] | None = None) -> list[Group]:
     """Return what has to be written for a commit of *scope*, or only of *only* in it."""
+    gather(unit)
+    if only is None and not unit.flushed and not unit.heads:
+        return _all_of(scope)
+    groups = Groups()
+    for record, write in choose(unit, scope, only).items():
+        groups.put(record, write)
+    return groups.whole()
+
+
+def gather(unit: UnitOfWork) -> None:
+    """Bring what objects, lists and references say into the records of the unit."""
     unit.settle()
     if unit.watched:
         gather_lists(unit)
         unit.settle()
     _add_strangers(unit)
-    if only is None and not unit.flushed and not unit.heads:
-        return _all_of(scope)
-    chosen: dict[ObjectRecord, Entry] = {}
+
+
+def choose(
+    unit: UnitOfWork, scope: Scope, only: Sequence[Any] | None = None
+) -> dict[ObjectRecord, Wanted]:
+    """Return what has to be written of each record for a commit of *scope*, or of *only* in it."""
+    chosen: dict[ObjectRecord, Wanted] = {}
     for record in _candidates(unit, scope, only):
-        entry = _entry_in(scope, record, bool(unit.flushed))
-        if entry is not None:
-            chosen[record] = entry
+        write = _wanted_in(scope, record, bool(unit.flushed))
+        if write is not None:
+            chosen[record] = write
     _take_along(unit, chosen)
-    return list(chosen.values())
+    return chosen
 
 
-def _all_of(scope: Scope) -> list[Entry]:
+def _all_of(scope: Scope) -> list[Group]:
     """Return what has to be written of the outermost scope where it is the only one."""
-    entries = []
-    for record, undo in scope.undo.items():
-        state = record.state
-        if state == INSERTED:
-            entries.append(Entry(record, "insert", 0, 0))
-        elif state == CHANGED and undo.before is None:
-            bits = record.mapper.changed(record.instance, record.clean)
-            if bits:
-                entries.append(Entry(record, "update", bits, record.version))
-        elif state == DELETED and undo.state != DELETED:
-            entries.append(Entry(record, "delete", 0, record.version))
-        else:
-            entry = _entry_in(scope, record, False)
-            if entry is not None:
-                entries.append(entry)
-    return entries
+    groups = Groups()
+    for mapper, records in groupby(scope.undo, key=_MAPPER):
+        for state, alike in groupby(records, key=_STATE):
+            if state == INSERTED:
+                groups.group(mapper, "insert").records += alike
+            elif state == DELETED:
+                groups.group(mapper, "delete").records += alike
+            elif state == CHANGED:
+                changed = mapper.changed
+                for record in alike:
+                    if bits := changed(record.instance, record.clean):
+                        groups.group(mapper, "update", bits).records.append(record)
+    for group in groups.whole():
+        group.versions = [record.version for record in group.records]
+    return groups.whole()
 
 
 def _add_strangers(unit: UnitOfWork) -> None:
@@ -95,14 +113,14 @@ def _named(unit: UnitOfWork, scope: Scope, only: Sequence[Any]) -> Iterator[Obje
                 stack.extend(before)
 
 
-def _entry_in(scope: Scope, record: ObjectRecord, is_whole: bool) -> Entry | None:
+def _wanted_in(scope: Scope, record: ObjectRecord, is_whole: bool) -> Wanted | None:
     """Say what *record* needs for the changes of *scope*; *is_whole* for all of its changes."""
     if record.state == INITIALIZED:
         return None
     if is_whole:
-        return actions_for(record, record.bits())
+        return wanted(record, record.bits())
     if scope.parent is None:
-        return actions_for(record, record.bits())
+        return wanted(record, record.bits())
     undo = scope.undo[record]
     if record.state == DELETED and undo.state == DELETED:
         return None
@@ -111,21 +129,21 @@ def _entry_in(scope: Scope, record: ObjectRecord, is_whole: bool) -> Entry | Non
     if record.state == undo.state == INSERTED and not scope.changed_fields(record):
         return None
     if record.state != CHANGED or undo.before is None:
-        return actions_for(record, record.bits())
+        return wanted(record, record.bits())
     bits = record.bits() & record.bits_of(scope.changed_fields(record))
-    return actions_for(record, bits)
+    return wanted(record, bits)
 
 
-def _take_along(unit: UnitOfWork, chosen: dict[ObjectRecord, Entry]) -> None:
+def _take_along(unit: UnitOfWork, chosen: dict[ObjectRecord, Wanted]) -> None:
     """Add the pending objects that the chosen ones refer to: they are inserted whole."""
-    stack = [record for record, entry in chosen.items() if entry.action != "delete"]
+    stack = [record for record, write in chosen.items() if write[0] != "delete"]
     while stack:
         record = stack.pop()
         for needed in _needs(unit, record):
             if needed not in chosen and needed.state == INSERTED:
-                entry = actions_for(needed, 0)
-                if entry is not None:
-                    chosen[needed] = entry
+                write = wanted(needed, 0)
+                if write is not None:
+                    chosen[needed] = write
                     stack.append(needed)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from graven._hints import Any
 from graven.core.lifecycle import CLEAN
 from graven.core.mapper import Binding, Mapper
-from graven.core.plan import Entry
 from graven.core.records import ObjectRecord
 from graven.core.tracking import Tracking
 from graven.core.values import same
@@ -19,7 +18,7 @@ __all__ = ["Loser", "LostRace", "concurrent_update", "conflict_of"]
 class Loser:
     """One record that is not as expected; *row* is what was found in its place, if anything."""
 
-    __slots__ = ("entry", "expected", "found", "key", "mapper", "row")
+    __slots__ = ("expected", "found", "key", "mapper", "record", "row")
 
     def __init__(
         self,
@@ -27,12 +26,12 @@ class Loser:
         key: Any,
         expected: int | None,
         found: int | None,
-        entry: Entry | None = None,
+        record: ObjectRecord | None = None,
         row: tuple[Any, ...] | None = None,
     ) -> None:
         """Keep what is known."""
         self.mapper, self.key, self.expected, self.found = mapper, key, expected, found
-        self.entry, self.row = entry, row
+        self.record, self.row = record, row
 
 
 class LostRace(Exception):
@@ -51,7 +50,7 @@ def conflict_of(loser: Loser, binding: Binding, unit: Tracking) -> Conflict:
     That is so unless the object is not in memory any more.
     """
     fields: dict[str, FieldConflict] = {}
-    record = loser.entry.record if loser.entry is not None else _record_of(loser, unit)
+    record = loser.record or _record_of(loser, unit)
     if record is not None and record.clean is not None:
         theirs = binding.image(loser.row)[0] if loser.row is not None else None
         base = record.clean

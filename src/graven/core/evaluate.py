@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Final
 
+from graven._hints import TYPE_CHECKING, Any
 from graven.ops.conditions import And, Compare, Condition, In, Like, Not, Or, Order, Path, Truth
 from graven.ops.text import like_matcher
 
-__all__ = ["holds", "paths_in", "sort_key"]
+if TYPE_CHECKING:
+    from typing import Final
+
+__all__ = ["judge_of", "paths_in", "sort_key"]
 
 Read = Callable[[Any, Path], Any]
+Judge = Callable[[Any], bool]
 
 _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
@@ -21,30 +25,36 @@ _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def holds(condition: Condition, instance: Any, read: Read) -> bool:
-    """Say whether *condition* holds for *instance*.
+def judge_of(condition: Condition, read: Read) -> Judge:
+    """Return the function that says whether *condition* holds for an object.
 
     *read* returns the value at a path of it, in Python form.
 
     Null is a value: it equals itself and nothing else, and an order comparison with it is false.
+    One of many values is found by its hash, however many they are.
     """
     match condition:
         case Truth(verdict):
-            return verdict
+            return lambda _: verdict
         case Not(inner):
-            return not holds(inner, instance, read)
+            refuted = judge_of(inner, read)
+            return lambda one: not refuted(one)
         case And(parts):
-            return all(holds(part, instance, read) for part in parts)
+            needed = [judge_of(part, read) for part in parts]
+            return lambda one: all(judge(one) for judge in needed)
         case Or(parts):
-            return any(holds(part, instance, read) for part in parts)
-        case Compare(sign, left, right):
-            other = read(instance, right) if isinstance(right, Path) else right
-            return _compares(sign, read(instance, left), other)
+            enough = [judge_of(part, read) for part in parts]
+            return lambda one: any(judge(one) for judge in enough)
+        case Compare(sign, left, Path() as right):
+            return lambda one: _compares(sign, read(one, left), read(one, right))
+        case Compare(sign, left, value):
+            return lambda one: _compares(sign, read(one, left), value)
         case In(path, values):
-            return read(instance, path) in values
+            members = frozenset(values)
+            return lambda one: _is_among(read(one, path), members)
         case Like(path, pattern, ignore_case):
-            text = read(instance, path)
-            return text is not None and like_matcher(pattern, ignore_case)(text)
+            matches = like_matcher(pattern, ignore_case)
+            return lambda one: (text := read(one, path)) is not None and matches(text)
         case _:
             raise AssertionError(condition)
 
@@ -55,6 +65,13 @@ def _compares(sign: str, left: Any, right: Any) -> bool:
     if sign == "!=":
         return bool(left != right)
     return left is not None and right is not None and _ORDERS[sign](left, right)
+
+
+def _is_among(value: Any, members: frozenset[object]) -> bool:
+    try:
+        return value in members
+    except TypeError:  # a list, say, that was assigned to the field and will be refused
+        return False
 
 
 def paths_in(condition: Condition | None) -> list[Path]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
+from graven._hints import Any
 from graven.core.lifecycle import DELETED
 from graven.core.records import ObjectRecord
 from graven.core.unit import UnitOfWork

@@ -8,8 +8,9 @@ else would be lost.
 
 from __future__ import annotations
 
-from typing import Any
 from weakref import ref
+
+from graven._hints import Any
 
 __all__ = ["IdentityMap", "Origin"]
 

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from graven._hints import TYPE_CHECKING, Any
 from graven.core.mapper import Mapper
+from graven.core.values import ABSENT
 from graven.errors import DataError, DuplicateRecordError
 
 if TYPE_CHECKING:
+    from graven.core.plan import Group
     from graven.core.tracking import Tracking
 
-__all__ = ["duplicate", "unusable", "vacate"]
+__all__ = ["duplicate", "given_keys", "put_back", "unusable", "vacate"]
+
+
+def given_keys(group: Group) -> list[int]:
+    """Return the places in *group*, of new objects, of those whose key was not made for them.
+
+    Somebody has given such a key, and a row may have had it before. What graven made for an object
+    is kept in its ``_made``.
+    """
+    key_of = group.mapper.key_of
+    objects = group.objects
+    return [at for at, one in enumerate(objects) if getattr(one, "_made", None) is not key_of(one)]
+
+
+def put_back(mapper: Mapper, instance: Any) -> None:
+    """Prepare an object, which was stored and deleted, to be stored with its key again.
+
+    A document is decoded now, for its row is gone. A list has the members that were loaded, or
+    none: what joined others to the object went with its row.
+    """
+    if mapper.table.graven_made and not mapper.table.store_made:
+        object.__setattr__(instance, "_made", None)
+    for field in (*mapper.references, *mapper.watched):
+        if field.form in ("owned", "links"):
+            field.raw.__set__(instance, None)
+        if field.loaded(instance) is not ABSENT:
+            continue
+        if field.form == "document":
+            field.load(instance)
+        elif field.form != "reference":
+            field.value.__set__(instance, [])
+        elif field.key_in(instance) is None:
+            field.value.__set__(instance, None)
 
 
 def vacate(unit: Tracking, mapper: Mapper, key: Any, other: Any) -> None:

@@ -8,9 +8,12 @@ cache knows nothing of the record.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
+from graven._hints import TYPE_CHECKING
 from graven.errors import DuplicateRecordError, StateChangeError
+
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "CHANGED",

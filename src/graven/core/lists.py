@@ -9,8 +9,8 @@ reference was changed moves to the list of its new owner.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from graven._hints import Any
 from graven.core.lifecycle import CHANGED, DELETED, INSERTED
 from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
@@ -42,8 +42,12 @@ def _loaded_lists(unit: UnitOfWork) -> Iterator[tuple[Any, Any]]:
         if origin is None or origin.unit is not unit:
             continue
         for field in unit.mapper(owner).watched:
-            if field.form != "document" and field.loaded(owner) is not ABSENT:
+            if field.form == "document":
+                continue
+            if field.loaded(owner) is not ABSENT:
                 yield owner, field
+            elif origin is unit.fresh:  # nothing is loaded of a new object: it was deleted
+                raise field.refuse(owner, None)
 
 
 def _roster(unit: UnitOfWork, owner: Any, field: Any) -> Sequence[Any]:

@@ -6,13 +6,18 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
-from graven.core.identity import IdentityMap
-from graven.ops.schema import Table
+from graven._hints import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["Binding", "Mapper"]
+if TYPE_CHECKING:
+    from graven.core.identity import IdentityMap
+    from graven.ops.schema import Table
+
+__all__ = ["Binding", "Mapper", "UpdateAlone"]
+
+UpdateAlone = tuple[int, tuple[str, ...], tuple[str, ...], Callable[..., tuple[object, ...]]]
+"""An update of one object: the fields as bits, columns, guards, and what makes the row."""
 
 
 class Mapper:
@@ -98,10 +103,27 @@ class Binding(Protocol):
         """Return the columns of the fields whose bits are set, and what makes their values."""
         raise NotImplementedError
 
-    def update_row(self, bits: int) -> Callable[..., tuple[object, ...]]:
-        """Return the function that makes the row of an update guarded by the version.
+    def insert_rows(
+        self, objects: Sequence[Any], later: Callable[[Any], Any], versions: Sequence[int]
+    ) -> list[tuple[object, ...]]:
+        """Return the rows of new objects, as ``insert_row`` makes them."""
+        raise NotImplementedError
 
-        It is called with an object, *later*, the key and the version.
+    def update_rows(
+        self,
+        bits: int,
+        objects: Sequence[Any],
+        later: Callable[[Any], Any],
+        keys: Sequence[Any],
+        versions: Sequence[int],
+    ) -> list[tuple[object, ...]]:
+        """Return the rows of updates guarded by the version: values, key, version."""
+        raise NotImplementedError
+
+    def update_alone(self, bits: int) -> UpdateAlone | None:
+        """Return how the fields in *bits* of one object are updated, if that is all there is to it.
+
+        ``None`` if nothing has changed, or for keys, references, containers and other guards.
         """
         raise NotImplementedError
 

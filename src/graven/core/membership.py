@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from graven._hints import Any
 from graven.core.conflicts import concurrent_update
-from graven.core.keys import duplicate, unusable, vacate
+from graven.core.keys import duplicate, put_back, unusable, vacate
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
@@ -77,6 +76,7 @@ class Membership(Tracking):
         if type(unit) is Grave:
             unit = unit.unit
             if instance not in unit.records:
+                put_back(mapper, instance)
                 self._register(instance, mapper, draft)
                 return True
         if unit is self:

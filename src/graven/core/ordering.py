@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import TypeVar
+
+from graven._hints import TypeVar
 
 __all__ = ["in_levels", "in_order"]
 

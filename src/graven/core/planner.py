@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from graven._hints import Any
+from graven.core.keys import given_keys
 from graven.core.mapper import Binding, Mapper
 from graven.core.ordering import in_levels, in_order
-from graven.core.plan import Entry, Plan, Step
+from graven.core.plan import Group, Groups, Plan, Step
 from graven.core.records import ObjectRecord
+from graven.core.vacating import Vacated, vacate
 from graven.core.values import ABSENT
 from graven.errors import DataError, MappingError
 from graven.ops.requests import Delete, Insert, Sweep, Update
 from graven.ops.schema import Table
 
-__all__ = ["guard_columns", "make_plan"]
+__all__ = ["Bindings", "guard_columns", "make_plan"]
 
 Bindings = Callable[[Mapper], Binding]
+"""Joins a mapper with the backend."""
+Postponed = dict[ObjectRecord, list[Any]]
+"""References that have to wait until the store has made a key, by the record that refers."""
 
 
-def make_plan(
-    entries: Iterable[Entry], bindings: Bindings, draw_version: Callable[[], int]
-) -> Plan:
-    """Lay out the statements for *entries*: inserts parents first, updates, deletes children first.
+def make_plan(groups: Iterable[Group], bindings: Bindings, draw_version: Callable[[], int]) -> Plan:
+    """Lay out the statements for *groups*: inserts parents first, updates, deletes children first.
 
     *draw_version* gives the first version of new records whose keys can come back.
 
@@ -30,85 +33,133 @@ def make_plan(
     :raises MappingError: if new objects refer to each other in a circle that cannot be broken.
     """
     plan = Plan()
-    plan.entries = list(entries)
-    by_action: dict[str, list[Entry]] = {"insert": [], "update": [], "delete": []}
-    for entry in plan.entries:
-        by_action[entry.action].append(entry)
+    by_action: dict[str, list[Group]] = {"insert": [], "update": [], "delete": []}
+    for group in groups:
+        by_action[group.action].append(group)
     inserts, updates, deletes = by_action.values()
-    postponed: dict[Entry, list[Any]] = {}
     if inserts:
-        _number(plan, inserts, draw_version)
-        postponed = _plan_inserts(plan, inserts, bindings)
-    if updates:
-        _plan_updates(plan, updates, bindings)
+        inserts = _number(plan, inserts, draw_version)
+    vacated: Vacated = {}
+    if (updates or deletes) and _are_several([*inserts, *updates, *deletes]):
+        written, given_up = (*inserts, *updates), (*updates, *deletes)
+        vacated = vacate(plan, written, given_up, bindings, draw_version)
+    if inserts:
+        inserts, postponed = _plan_inserts(plan, inserts, bindings)
+    else:
+        postponed = {}
+    plan.groups = [*inserts, *updates, *deletes]
+    for group in _in_order(updates):
+        _plan_updates(plan, group, bindings, vacated)
     if postponed:
         _plan_patches(plan, postponed, bindings)
-    if any(mapper.watched or mapper.root.link_ends for mapper in _mappers(plan)):
-        _plan_links(plan, by_action, bindings)
-    if deletes:
-        _plan_deletes(plan, deletes, bindings)
+    if any(group.mapper.watched or group.mapper.root.link_ends for group in plan.groups):
+        _plan_links(plan, bindings)
+    for group in reversed(_in_order(deletes)):
+        _plan_deletes(plan, group, bindings)
+    plan.is_single = _is_single(plan)
     return plan
 
 
-def _mappers(plan: Plan) -> set[Mapper]:
-    return {entry.record.mapper for entry in plan.entries}
+def _is_single(plan: Plan) -> bool:
+    """Say whether the plan is one row that needs no transaction: only its write can refuse it."""
+    if len(plan.steps) != 1 or len(plan.groups) != 1:
+        return False
+    write, group = plan.steps[0].write, plan.groups[0]
+    if isinstance(write, Sweep) or len(write.rows) != 1 or len(group.records) != 1:
+        return False
+    if plan.is_blind:
+        return False
+    if isinstance(write, Delete):
+        return not group.mapper.root.referrers
+    referring = {name for reference in write.table.references for name in reference.columns}
+    return referring.isdisjoint(write.columns)
 
 
-def _number(plan: Plan, inserts: Sequence[Entry], draw_version: Callable[[], int]) -> None:
+def _number(plan: Plan, inserts: Iterable[Group], draw_version: Callable[[], int]) -> list[Group]:
+    """Give new records their first versions, and numbers to those whose keys the store makes."""
+    numbered: list[Group] = []
     drawn = 0
-    for entry in inserts:
-        mapper = entry.record.mapper
-        if mapper.table.graven_made:
-            entry.after = 1
-            if mapper.store_made and mapper.key_of(entry.record.instance) is None:
-                entry.made_key = True
-                entry.ordinal = plan.ordinals[entry.record.instance] = len(plan.ordinals)
-        else:
-            entry.after = drawn = drawn or draw_version()
+    for group in inserts:
+        count = len(group.records)
+        if not group.mapper.table.graven_made:
+            drawn = drawn or draw_version()
+            group.after = [drawn] * count
+            numbered.append(group)
+            continue
+        group.after = [1] * count
+        if not group.mapper.store_made:
+            if places := given_keys(group):
+                drawn = drawn or draw_version()
+                for at in places:
+                    group.after[at] = drawn
+            numbered.append(group)
+            continue
+        keys = [group.mapper.key_of(instance) for instance in group.objects]
+        given = group.part(at for at, key in enumerate(keys) if key is not None)
+        made = group.part(at for at, key in enumerate(keys) if key is None)
+        made.ordinals = range(len(plan.ordinals), len(plan.ordinals) + len(made.records))
+        plan.ordinals.update(zip(made.objects, made.ordinals, strict=True))
+        if given.records:
+            drawn = drawn or draw_version()
+            given.after = [drawn] * len(given.records)
+        numbered += (one for one in (given, made) if one.records)
+    return numbered
 
 
-def _tables_in_order(entries: Iterable[Entry]) -> dict[Table, list[Entry]]:
-    groups: dict[Table, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.record.mapper.table, []).append(entry)
+def _in_order(groups: Sequence[Group]) -> list[Group]:
+    """Return groups so that those of a table come after those of the tables that it refers to."""
     if len(groups) < 2:
-        return groups
-    names = {table.name: table for table in groups}
+        return list(groups)
+    tables: dict[Table, list[Group]] = {}
+    for group in groups:
+        tables.setdefault(group.mapper.table, []).append(group)
+    names = {table.name: table for table in tables}
     needs = {
         name: [reference.table for reference in table.references] for name, table in names.items()
     }
-    return {names[name]: groups[names[name]] for name in in_order(names, needs)}
+    return [group for name in in_order(names, needs) for group in tables[names[name]]]
 
 
 def _plan_inserts(
-    plan: Plan, inserts: Sequence[Entry], bindings: Bindings
-) -> dict[Entry, list[Any]]:
-    """Plan the inserts; return the references that have to wait for keys made by the store."""
-    if not plan.ordinals:
-        for group in _tables_in_order(inserts).values():
-            _insert_group(plan, group, bindings, {})
-        return {}
-    levels, postponed = _levels(inserts)
-    for level in levels:
-        for group in _tables_in_order(level).values():
-            _insert_group(plan, group, bindings, postponed)
-    return postponed
+    plan: Plan, inserts: Sequence[Group], bindings: Bindings
+) -> tuple[list[Group], Postponed]:
+    """Plan the inserts; return their groups, and the references that have to wait for keys."""
+    levels, postponed = _levels(inserts) if plan.ordinals else ([list(inserts)], {})
+    ordered = [group for level in levels for group in _in_order(level)]
+    for group in ordered:
+        _insert_group(plan, group, bindings, postponed)
+    return ordered, postponed
 
 
-def _levels(inserts: Sequence[Entry]) -> tuple[list[list[Entry]], dict[Entry, list[Any]]]:
+def _levels(inserts: Sequence[Group]) -> tuple[list[list[Group]], Postponed]:
     """Put what waits for a key made by the store on a later level.
 
     Postpone a nullable reference where needs run in a circle.
     """
-    by_instance = {entry.record.instance: entry for entry in inserts if entry.made_key}
-    needs: dict[Entry, dict[Any, Entry]] = {}
-    for entry in inserts:
-        needs[entry] = {}
-        for field in entry.record.mapper.references:
-            needed = by_instance.get(_referent(field, entry.record.instance))
+    places = {
+        record: (number, at)
+        for number, group in enumerate(inserts)
+        for at, record in enumerate(group.records)
+    }
+    by_instance = {
+        record.instance: record for group in inserts if group.ordinals for record in group.records
+    }
+    needs: dict[ObjectRecord, dict[Any, ObjectRecord]] = {}
+    for record in places:
+        needs[record] = {}
+        for field in record.mapper.references:
+            needed = by_instance.get(_referent(field, record.instance))
             if needed is not None:
-                needs[entry][field] = needed
-    return in_levels(needs, lambda field: bool(field.nullable), _unbreakable)
+                needs[record][field] = needed
+    levels, postponed = in_levels(needs, lambda field: bool(field.nullable), _unbreakable)
+    parted: list[list[Group]] = []
+    for level in levels:
+        chosen: dict[int, list[int]] = {}
+        for record in level:
+            number, at = places[record]
+            chosen.setdefault(number, []).append(at)
+        parted.append([inserts[number].part(ats) for number, ats in chosen.items()])
+    return parted, postponed
 
 
 def _referent(field: Any, instance: Any) -> Any:
@@ -116,98 +167,85 @@ def _referent(field: Any, instance: Any) -> Any:
     return None if value is ABSENT else value
 
 
-def _unbreakable(circle: list[tuple[Entry, Any]]) -> MappingError:
-    names = [f"{entry.record.mapper.name}.{field.name}" for entry, field in circle]
-    entry, field = circle[0]
+def _unbreakable(circle: list[tuple[ObjectRecord, Any]]) -> MappingError:
+    names = [f"{record.mapper.name}.{field.name}" for record, field in circle]
+    record, field = circle[0]
     return MappingError(
         f"cannot insert a circle of {len(circle)} new objects, which refer to each other by "
         f"{', '.join(dict.fromkeys(names))}: the store makes their keys, none of these references "
         "may be null, and so none of the objects can be inserted first. Let one of these fields be "
         "optional (`| None`), or let graven make the keys, as it does when no key is declared. "
         "Nothing was written.",
-        model=entry.record.mapper.name,
+        model=record.mapper.name,
         field=field.name,
     )
 
 
-def _insert_group(
-    plan: Plan, group: list[Entry], bindings: Bindings, postponed: dict[Entry, list[Any]]
-) -> None:
-    by_class: dict[tuple[Mapper, bool], list[Entry]] = {}
-    for entry in group:
-        by_class.setdefault((entry.record.mapper, entry.made_key), []).append(entry)
-    for (mapper, made_key), entries in by_class.items():
-        binding = bindings(mapper)
-        insert_row, later = binding.insert_row, plan.later
-        columns = binding.insert_columns
-        if postponed:
-            rows = [_row_without(entry, insert_row, later, postponed) for entry in entries]
-        else:
-            rows = [insert_row(entry.record.instance, later, entry.after) for entry in entries]
-        ordinals: tuple[int, ...] = ()
-        if made_key:
-            ordinals = tuple(entry.ordinal for entry in entries)
-        elif mapper.store_made:
-            columns = (*mapper.table.key, *columns)
-            rows = [
-                (*binding.key_row(mapper.key_of(entry.record.instance)), *row)
-                for entry, row in zip(entries, rows, strict=True)
-            ]
-        plan.steps.append(Step(Insert(mapper.table, columns, rows, ordinals), entries))
-
-
-def _row_without(
-    entry: Entry,
-    insert_row: Callable[..., tuple[object, ...]],
-    later: Callable[[Any], Any],
-    postponed: dict[Entry, list[Any]],
-) -> tuple[object, ...]:
-    """Make the row of an entry with its postponed references null."""
-    instance = entry.record.instance
-    hidden = [(field, field.loaded(instance)) for field in postponed.get(entry, ())]
-    for field, _ in hidden:
+def _insert_group(plan: Plan, group: Group, bindings: Bindings, postponed: Postponed) -> None:
+    mapper, objects = group.mapper, group.objects
+    binding = bindings(mapper)
+    columns = binding.insert_columns
+    hidden = [
+        (instance, field, field.loaded(instance))
+        for instance, record in zip(objects, group.records if postponed else (), strict=False)
+        for field in postponed.get(record, ())
+    ]
+    for instance, field, _ in hidden:
         field.value.__set__(instance, None)
     try:
-        return insert_row(instance, later, entry.after)
+        rows = binding.insert_rows(objects, plan.later, group.after)
     finally:
-        for field, value in hidden:
+        for instance, field, value in hidden:
             field.value.__set__(instance, value)
+    if mapper.store_made and not group.ordinals:
+        columns = (*mapper.table.key, *columns)
+        rows = [
+            (*binding.key_row(mapper.key_of(instance)), *row)
+            for instance, row in zip(objects, rows, strict=True)
+        ]
+    insert = Insert(mapper.table, columns, rows, tuple(group.ordinals))
+    plan.steps.append(Step(insert, group))
 
 
-def _plan_updates(plan: Plan, updates: Sequence[Entry], bindings: Bindings) -> None:
-    for table, group in _tables_in_order(updates).items():
-        alike: dict[tuple[Mapper, int], list[Entry]] = {}
-        for entry in group:
-            alike.setdefault((entry.record.mapper, entry.bits), []).append(entry)
-        for (mapper, bits), entries in alike.items():
-            _check_keys_kept(mapper, bits, entries[0].record)
-            binding = bindings(mapper)
-            columns, values = binding.update(bits)
-            if not columns:
-                for entry in entries:
-                    entry.after = entry.version  # a list has changed, which other rows hold
-                continue
-            guards = guard_columns(mapper, columns)
-            if mapper.guard_mode == "version":
-                row, later = binding.update_row(bits), plan.later
-                rows = [
-                    row(entry.record.instance, later, entry.record.key, entry.version)
-                    for entry in entries
-                ]
-            else:
-                rows = [_unversioned_row(plan, entry, binding, values) for entry in entries]
-            plan.steps.append(Step(Update(table, columns, guards, rows), entries))
+def _are_several(groups: Sequence[Group]) -> bool:
+    return len(groups) > 1 or len(groups[0].records) > 1
+
+
+def _plan_updates(plan: Plan, group: Group, bindings: Bindings, vacated: Vacated) -> None:
+    mapper, bits = group.mapper, group.bits
+    _check_keys_kept(mapper, bits, group.records[0])
+    binding = bindings(mapper)
+    columns, _ = binding.update(bits)
+    if not columns:
+        group.after = group.versions  # a list has changed, which other rows hold
+        return
+    group.after = [version + 1 for version in group.versions]
+    if mapper.guard_mode == "version":
+        keys = [record.key for record in group.records]
+        rows = binding.update_rows(bits, group.objects, plan.later, keys, group.versions)
+    else:
+        rows = [
+            _unversioned_row(plan, record, bits, binding, vacated.get(record, {}))
+            for record in group.records
+        ]
+    guards = guard_columns(mapper, columns)
+    plan.steps.append(Step(Update(mapper.table, columns, guards, rows), group))
 
 
 def _unversioned_row(
-    plan: Plan, entry: Entry, binding: Binding, values: Callable[..., tuple[object, ...]]
+    plan: Plan,
+    record: ObjectRecord,
+    bits: int,
+    binding: Binding,
+    vacated: Mapping[str, object],
 ) -> tuple[object, ...]:
     """Make the row of an update that is guarded by clean values of its fields, or by nothing."""
-    record = entry.record
-    guards: tuple[object, ...] = ()
+    columns, values = binding.update(bits)
+    guards: Sequence[object] = ()
     if record.mapper.guard_mode == "fields":
         base = record.stored.image if record.stored else record.clean
-        guards = binding.clean_row(entry.bits, base or ())
+        clean = zip(columns, binding.clean_row(bits, base or ()), strict=True)
+        guards = [vacated.get(name, value) for name, value in clean]
     return (*values(record.instance, plan.later), *binding.key_row(record.key), *guards)
 
 
@@ -234,57 +272,63 @@ def guard_columns(mapper: Mapper, columns: tuple[str, ...]) -> tuple[str, ...]:
     return columns if mapper.guard_mode == "fields" else ()
 
 
-def _plan_patches(plan: Plan, postponed: dict[Entry, list[Any]], bindings: Bindings) -> None:
-    """Set the references that had to wait for keys made by the store."""
-    groups: dict[tuple[Mapper, int], list[Entry]] = {}
-    for entry, fields in postponed.items():
-        bits = entry.record.bits_of(tuple(field.name for field in fields))
-        groups.setdefault((entry.record.mapper, bits), []).append(entry)
-    for (mapper, bits), entries in groups.items():
-        binding = bindings(mapper)
-        columns, values = binding.update(bits)
-        version = (mapper.table.version,) if mapper.table.version else ()
-        rows: list[tuple[object, ...]] = []
-        for entry in entries:
-            instance = entry.record.instance
-            key = (plan.later(instance),) if entry.made_key else binding.key_row(entry.record.key)
-            rows.append((*values(instance, plan.later), *key, entry.after))
-            entry.after += 1
-        plan.steps.append(Step(Update(mapper.table, columns, version, rows), entries))
+def _plan_patches(plan: Plan, postponed: Postponed, bindings: Bindings) -> None:
+    """Set the references that had to wait for keys made by the store; the version stays."""
+    groups = Groups()
+    patches: dict[Group, list[tuple[object, ...]]] = {}
+    for group in plan.groups:
+        binding = bindings(group.mapper)
+        for at, record in enumerate(group.records):
+            fields = postponed.get(record)
+            if not fields:
+                continue
+            bits = record.bits_of(tuple(field.name for field in fields))
+            _, values = binding.update(bits)
+            instance = record.instance
+            key = (plan.later(instance),) if group.ordinals else binding.key_row(record.key)
+            patch = groups.group(group.mapper, "patch", bits)
+            patch.records.append(record)
+            row = (*values(instance, plan.later), group.after[at], *key, group.after[at])
+            patches.setdefault(patch, []).append(row)
+    for patch, rows in patches.items():
+        table = patch.mapper.table
+        version = (table.version or "",)
+        columns, _ = bindings(patch.mapper).update(patch.bits)
+        plan.steps.append(Step(Update(table, (*columns, *version), version, rows), patch))
 
 
-def _plan_links(plan: Plan, by_action: dict[str, list[Entry]], bindings: Bindings) -> None:
+def _plan_links(plan: Plan, bindings: Bindings) -> None:
     """Insert and delete the rows of many-to-many lists."""
     gone: dict[Any, list[tuple[object, ...]]] = {}
     added: dict[Any, list[tuple[object, ...]]] = {}
-    for entry in (*by_action["insert"], *by_action["update"]):
-        for field in entry.record.mapper.watched:
+    sweeps: dict[tuple[Table, tuple[str, ...]], list[tuple[object, ...]]] = {}
+    for group in plan.groups:
+        if group.action == "delete":
+            key_row = bindings(group.mapper).key_row
+            for end in group.mapper.root.link_ends:
+                sweeps.setdefault(end, []).extend(key_row(record.key) for record in group.records)
+            continue
+        for field in group.mapper.watched:
             if field.form == "links":
-                before, after = _changed_pairs(plan, entry, field, bindings)
-                gone.setdefault(field, []).extend(before)
-                added.setdefault(field, []).extend(after)
+                for record in group.records:
+                    before, after = _changed_pairs(plan, group, record, field, bindings)
+                    gone.setdefault(field, []).extend(before)
+                    added.setdefault(field, []).extend(after)
     for field, rows in gone.items():
         if rows:
-            plan.steps.append(Step(Delete(field.link_table, (), rows), ()))
+            plan.steps.append(Step(Delete(field.link_table, (), rows)))
     for field, rows in added.items():
         if rows:
             columns = (*field.owner_columns, *field.member_columns)
-            plan.steps.append(Step(Insert(field.link_table, columns, rows), ()))
-    sweeps: dict[tuple[Table, tuple[str, ...]], list[tuple[object, ...]]] = {}
-    for entry in by_action["delete"]:
-        mapper = entry.record.mapper
-        for table, columns in mapper.root.link_ends:
-            key_row = bindings(mapper).key_row(entry.record.key)
-            sweeps.setdefault((table, columns), []).append(key_row)
+            plan.steps.append(Step(Insert(field.link_table, columns, rows)))
     for (table, columns), rows in sweeps.items():
-        plan.steps.append(Step(Sweep(table, columns, rows), ()))
+        plan.steps.append(Step(Sweep(table, columns, rows)))
 
 
 def _changed_pairs(
-    plan: Plan, entry: Entry, field: Any, bindings: Bindings
+    plan: Plan, group: Group, record: ObjectRecord, field: Any, bindings: Bindings
 ) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Return the rows of the link table that one list has lost, and those that it has gained."""
-    record = entry.record
     members = field.loaded(record.instance)
     if members is ABSENT:
         return [], []
@@ -293,7 +337,7 @@ def _changed_pairs(
     known, wanted = {id(one) for one in before}, {id(one) for one in members}
     own = (
         (plan.later(record.instance),)
-        if entry.made_key
+        if group.ordinals
         else bindings(record.mapper).key_row(record.mapper.key_of(record.instance))
     )
 
@@ -308,14 +352,12 @@ def _changed_pairs(
     )
 
 
-def _plan_deletes(plan: Plan, deletes: Sequence[Entry], bindings: Bindings) -> None:
-    for table, entries in reversed(_tables_in_order(deletes).items()):
-        mapper = entries[0].record.mapper
-        key_row = bindings(mapper).key_row
-        guards: tuple[str, ...] = ()
-        if table.version and mapper.guard_mode != "none":
-            guards = (table.version,)
-            rows = [(*key_row(entry.record.key), entry.version) for entry in entries]
-        else:
-            rows = [key_row(entry.record.key) for entry in entries]
-        plan.steps.append(Step(Delete(table, guards, rows), entries))
+def _plan_deletes(plan: Plan, group: Group, bindings: Bindings) -> None:
+    mapper, table = group.mapper, group.mapper.table
+    key_row = bindings(mapper).key_row
+    guards: tuple[str, ...] = ()
+    rows = [key_row(record.key) for record in group.records]
+    if table.version and mapper.guard_mode != "none":
+        guards = (table.version,)
+        rows = [(*row, version) for row, version in zip(rows, group.versions, strict=True)]
+    plan.steps.append(Step(Delete(table, guards, rows), group))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from graven._hints import Any
 from graven.ops.conditions import And, Condition, In, Order, Path, Select, Step
 from graven.ops.schema import Table
 from graven.ops.value import Value
@@ -45,6 +44,7 @@ class QuerySpec(Value):
     includes: tuple[Include, ...] = ()
     statement: str | None = None
     parameters: Any = ()
+    lock: str | None = None
 
     def but(self, **changes: Any) -> QuerySpec:
         """Return the same query with *changes*."""

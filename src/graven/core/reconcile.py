@@ -8,43 +8,70 @@ clean values are taken over; when it failed, everything is pending again as it w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import groupby
-from typing import Any
+from operator import attrgetter
 from weakref import ref
 
+from graven._hints import Any
 from graven.core.identity import IdentityMap
 from graven.core.lifecycle import CHANGED, DELETED, INSERTED
-from graven.core.mapper import Mapper
-from graven.core.plan import Entry, Plan
+from graven.core.plan import Group, Groups, Plan
 from graven.core.records import ObjectRecord, Stored
-from graven.core.scopes import UNDO_CLEAN, UNDO_NONE, Scope, Undo
+from graven.core.reverting import Memory, memory_of
+from graven.core.scopes import UNDO_CLEAN, Scope
 from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS
 from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
 
-__all__ = ["drop_flush", "fail", "finished_flush", "keep_flush", "revert", "seal", "succeed"]
+_STATE = attrgetter("state")
+
+__all__ = ["drop_flush", "fail", "finished_flush", "keep_flush", "seal", "succeed"]
 
 
 def seal(unit: UnitOfWork, plan: Plan) -> None:
     """Guard the objects of *plan* afresh: an edit from now on belongs to the next commit."""
-    unit.is_sealed = True
-    for entry in plan.entries:
-        record = entry.record
-        record.is_sealed = True
-        if entry.action == "delete" or record.state == DELETED:
+    for group in plan.groups:
+        unit.sealed.update(group.records)
+        if group.action == "delete":
             continue
-        mapper, instance = record.mapper, record.instance
-        if entry.action == "insert" or record.stored is not None:
-            if type(instance) is mapper.guard:  # or the guard would take this for an edit
-                SET_CLASS(instance, mapper.model)
-            mapper.adopt(instance)
+        if unit.flushed:
+            for record in group.records:
+                if record.state != DELETED:
+                    _seal_whole(record)
+        elif group.action == "insert":
+            _seal_new(group)
         else:
-            is_partial = unit.is_strict and record.clean is not None
-            if mapper.references or mapper.watched:
-                _settle_fields(record, entry.bits)
-            if is_partial:
-                entry.image = _merged(record, entry.bits)
-        SET_CLASS(instance, mapper.guard)
+            _seal_changed(unit, group)
+
+
+def _seal_new(group: Group) -> None:
+    mapper, guard = group.mapper, group.mapper.guard
+    if mapper.references or mapper.watched:
+        for record in group.records:
+            _seal_whole(record)
+        return
+    for record in group.records:
+        SET_CLASS(record.instance, guard)
+
+
+def _seal_whole(record: ObjectRecord) -> None:
+    """Make all current values of an object the raw ones."""
+    mapper, instance = record.mapper, record.instance
+    if type(instance) is mapper.guard:  # or the guard would take this for an edit
+        SET_CLASS(instance, mapper.model)
+    mapper.adopt(instance)
+    SET_CLASS(instance, mapper.guard)
+
+
+def _seal_changed(unit: UnitOfWork, group: Group) -> None:
+    mapper, guard = group.mapper, group.mapper.guard
+    settles = bool(mapper.references or mapper.watched)
+    for record in group.records:
+        if settles:
+            _settle_fields(record, group.bits)
+    if unit.is_strict:
+        group.images = [_merged(record, group.bits) for record in group.records]
+    for record in group.records:
+        SET_CLASS(record.instance, guard)
 
 
 def _settle_fields(record: ObjectRecord, bits: int) -> None:
@@ -64,17 +91,17 @@ def _merged(record: ObjectRecord, bits: int) -> tuple[Any, ...]:
 
 def fail(unit: UnitOfWork, plan: Plan) -> None:
     """Make everything pending again as it was before the plan was sealed."""
-    for entry in plan.entries:
-        record = entry.record
-        record.is_sealed = False
-        unit.touched.pop(record.instance, None)
-        if entry.action == "delete":
-            continue
-        record.unsettle()
-        if record.state == DELETED:
-            _deleted_for_nothing(unit, record)
-        elif not unit.is_strict:
-            SET_CLASS(record.instance, record.mapper.model)
+    unit.sealed.clear()
+    for group in plan.groups:
+        for record in group.records:
+            unit.touched.pop(record.instance, None)
+            if group.action == "delete":
+                continue
+            record.unsettle()
+            if record.state == DELETED:
+                _deleted_for_nothing(unit, record)
+            elif not unit.is_strict:
+                SET_CLASS(record.instance, record.mapper.model)
     _settle_late(unit, ())
 
 
@@ -86,12 +113,15 @@ def _deleted_for_nothing(unit: UnitOfWork, record: ObjectRecord) -> None:
         record.state = None
 
 
-def _settle_late(unit: UnitOfWork, written: Iterable[Entry]) -> None:
+def _settle_late(unit: UnitOfWork, written: Iterable[Group]) -> None:
     """Give the edits that were made while a plan was under way to the scopes they were made in."""
-    unit.is_sealed = False
     if not unit.late:
         return
-    names = {one.record: (one.action == "insert", one.bits) for one in written}
+    names = {
+        record: (group.action == "insert", group.bits)
+        for group in written
+        for record in group.records
+    }
     late = list(unit.late.items())
     unit.late.clear()
     for (record, field), (made_in, before) in late:
@@ -110,90 +140,101 @@ def _settle_late(unit: UnitOfWork, written: Iterable[Entry]) -> None:
 
 def succeed(
     unit: UnitOfWork, plan: Plan, made: Mapping[int, object], scope: Scope, keep: bool
-) -> list[Any]:
+) -> list[Memory]:
     """Take over what was written; if *keep*, return what :func:`revert` needs to take it back."""
-    memory: list[Any] = []
-    if keep:
-        memory = [
-            (one, one.record.clean, one.record.version, one.record.state) for one in plan.entries
-        ]
+    memory = memory_of(plan) if keep else []
+    unit.sealed.clear()
     if made:
         _take_keys(plan, made)
     for flushed in unit.flushed:
         flushed.stored = None
     unit.flushed.clear()
     if unit.touched or unit.is_strict:
-        for entry in plan.entries:
-            _take_over(unit, entry)
-        _settle_late(unit, plan.entries)
+        for group in plan.groups:
+            for at in range(len(group.records)):
+                _take_over(unit, group, at)
+        _settle_late(unit, plan.groups)
         return memory
-    for mapper, group in groupby(plan.entries, key=lambda entry: entry.record.mapper):
-        _take_over_quietly(unit, mapper, group, scope)
-    unit.is_sealed = False
+    for group in plan.groups:
+        if group.action == "delete" and not group.mapper.watched:
+            _gone_quietly(unit, group, scope)
+        elif group.action == "delete" or DELETED in map(_STATE, group.records):
+            for at in range(len(group.records)):
+                _take_over(unit, group, at)
+        else:
+            _written_quietly(unit, group, scope)
     return memory
 
 
-def _take_over(unit: UnitOfWork, entry: Entry) -> None:
-    record = entry.record
-    record.is_sealed = False
-    if entry.action == "delete":
-        _gone(unit, record)
-    elif record.state == DELETED:
-        _deleted_meanwhile(unit, entry)
+def _take_over(unit: UnitOfWork, group: Group, at: int) -> None:
+    if group.action == "delete":
+        _gone(unit, group.records[at])
+    elif group.records[at].state == DELETED:
+        _deleted_meanwhile(unit, group, at)
     else:
-        _written(unit, entry)
+        _written(unit, group, at)
 
 
-def _deleted_meanwhile(unit: UnitOfWork, entry: Entry) -> None:
+def _deleted_meanwhile(unit: UnitOfWork, group: Group, at: int) -> None:
     """Leave to the next commit the deletion of what was deleted while it was written."""
-    record, instance = entry.record, entry.record.instance
+    record, after = group.records[at], group.after[at]
+    instance = record.instance
     touched = unit.touched.pop(instance, None)
-    record.clean = entry.image or touched or record.mapper.snapshot(instance)
-    record.version = entry.after
+    image = group.images[at] if group.images else None
+    record.clean = image or touched or record.mapper.snapshot(instance)
+    record.version = after
     identity = unit.map_of(record.mapper)
-    if entry.action == "insert":
+    if group.action == "insert":
         record.key = record.mapper.key_of(instance)
         identity.bury(record.key, instance)
-    identity.remember(record.key, entry.after)
-    SET_ATTRIBUTE(instance, "_origin", unit.grave_origin(entry.after))
+    identity.remember(record.key, after)
+    SET_ATTRIBUTE(instance, "_origin", unit.grave_origin(after))
     unit.forget(record)
     unit.root.undo[record] = UNDO_CLEAN
 
 
-def _take_over_quietly(
-    unit: UnitOfWork, mapper: Mapper, entries: Iterable[Entry], scope: Scope
-) -> None:
+def _gone_quietly(unit: UnitOfWork, group: Group, scope: Scope) -> None:
+    """Forget what was deleted of one class."""
+    identity = unit.map_of(group.mapper)
+    forget, absent = identity.forget, identity.absent
+    for record in group.records:
+        forget(record.key)
+        absent.add(record.key)
+    _drop_all(unit, scope, group)
+
+
+def _written_quietly(unit: UnitOfWork, group: Group, scope: Scope) -> None:
     """Take over what was written of one class, nothing having been edited meanwhile."""
-    identity = unit.map_of(mapper)
-    records, undo, key_of = unit.records, scope.undo, mapper.key_of
-    known, remember = identity.entries, identity.remember
+    identity = unit.map_of(group.mapper)
+    key_of = group.mapper.key_of
+    known, remember, is_new = identity.entries, identity.remember, group.action == "insert"
     version, origin = 0, unit.fresh
-    for entry in entries:
-        record = entry.record
-        record.is_sealed = False
-        if entry.action == "delete" and not mapper.watched:
-            records.pop(record.instance, None)
-            undo.pop(record, None)
-            identity.forget(record.key)
-            identity.absent.add(record.key)
-            continue
-        if record.state == DELETED:
-            _take_over(unit, entry)
-            continue
+    for record, after in zip(group.records, group.after, strict=True):
         instance = record.instance
-        if entry.after != version:
-            version = entry.after
+        if after != version:
+            version = after
             origin = unit.origin(version)
         SET_ATTRIBUTE(instance, "_origin", origin)
         key = record.key
-        if entry.action == "insert":
+        if is_new:
             key = key_of(instance)
             if key is not record.key or key not in known:
                 _leave(identity, record)
                 known[key] = ref(instance)
         if version != identity.usual or identity.versions or identity.absent:
             remember(key, version)
-        records.pop(instance, None)
+    _drop_all(unit, scope, group)
+
+
+def _drop_all(unit: UnitOfWork, scope: Scope, group: Group) -> None:
+    """Let the records of a group go, in which nothing is pending any more."""
+    records, undo = unit.records, scope.undo
+    if len(records) == len(undo) == len(group.records):  # all there are
+        records.clear()
+        undo.clear()
+        return
+    for record in group.records:
+        records.pop(record.instance, None)
         undo.pop(record, None)
 
 
@@ -204,30 +245,30 @@ def _leave(identity: IdentityMap, record: ObjectRecord) -> None:
 
 
 def _take_keys(plan: Plan, made: Mapping[int, object]) -> None:
-    for entry in plan.entries:
-        if entry.made_key:
-            record = entry.record
-            record.key = made[entry.ordinal]
-            record.mapper.set_key(record.instance, record.key)
-    for entry in plan.entries:
-        if entry.record.mapper.references and entry.action != "delete":
-            for field in entry.record.mapper.references:
-                field.settle(entry.record.instance)
+    for group in plan.groups:
+        for record, ordinal in zip(group.records, group.ordinals, strict=False):
+            record.key = made[ordinal]
+            group.mapper.set_key(record.instance, record.key)
+    for group in plan.groups:
+        if group.action != "delete":
+            for field in group.mapper.references:
+                for record in group.records:
+                    field.settle(record.instance)
 
 
-def _written(unit: UnitOfWork, entry: Entry) -> None:
-    record, version = entry.record, entry.after
+def _written(unit: UnitOfWork, group: Group, at: int) -> None:
+    record, version = group.records[at], group.after[at]
     instance = record.instance
     SET_ATTRIBUTE(instance, "_origin", unit.origin(version))
     identity = unit.map_of(record.mapper)
-    if entry.action == "insert":
+    if group.action == "insert":
         _leave(identity, record)
         record.key = record.mapper.key_of(instance)
         identity.put(record.key, instance, version)
     else:
         identity.remember(record.key, version)
     touched = unit.touched.pop(instance, None)
-    image = entry.image
+    image = group.images[at] if group.images else None
     if touched is None and image is None:
         unit.records.pop(instance, None)
         unit.forget(record)
@@ -238,15 +279,15 @@ def _written(unit: UnitOfWork, entry: Entry) -> None:
         unit.records.pop(instance, None)
         unit.forget(record)
         return
-    _keep_pending(unit, record, entry)
+    _keep_pending(unit, record, group)
     if not unit.is_strict:
         SET_CLASS(instance, record.mapper.model)
 
 
-def _keep_pending(unit: UnitOfWork, record: ObjectRecord, entry: Entry) -> None:
+def _keep_pending(unit: UnitOfWork, record: ObjectRecord, group: Group) -> None:
     """Something of the record is still to be written: later edits, or those of outer scopes."""
     record.state = CHANGED
-    unit.forget(record, None if entry.action == "insert" else record.names(entry.bits))
+    unit.forget(record, None if group.action == "insert" else record.names(group.bits))
     unit.look(record)
     if not any(record in one.undo for one in unit.all_scopes()) and not any(
         late is record for late, _ in unit.late
@@ -263,76 +304,33 @@ def _gone(unit: UnitOfWork, record: ObjectRecord) -> None:
     identity.absent.add(record.key)
 
 
-def revert(unit: UnitOfWork, memory: list[Any]) -> None:
-    """Make pending again what was written in a transaction that was rolled back afterwards."""
-    unit.settle()
-    for entry, clean, version, state in reversed(memory):
-        record = entry.record
-        newer = unit.records.get(record.instance)
-        if newer is not None and newer is not record:
-            _replace(unit, newer, record)
-        record.clean, record.version, record.state = clean, version, state
-        record.stored = None
-        unit.records[record.instance] = record
-        unit.touched.pop(record.instance, None)
-        identity = unit.map_of(record.mapper)
-        identity.forget(record.key)
-        if entry.made_key:
-            record.mapper.set_key(record.instance, None)
-            record.key = None
-        unit.root.undo[record] = UNDO_NONE if clean is None else UNDO_CLEAN
-        if clean is not None:
-            identity.remember(record.key, version)
-        record.unsettle()
-        if state == DELETED:
-            SET_ATTRIBUTE(record.instance, "_origin", unit.grave_origin(version))
-            identity.bury(record.key, record.instance)
-            continue
-        origin = unit.fresh if clean is None else unit.origin(version)
-        SET_ATTRIBUTE(record.instance, "_origin", origin)
-        if record.key is not None:
-            unit.enter(identity, record.key, record.instance)
-        if not unit.is_strict:
-            SET_CLASS(record.instance, record.mapper.model)
-
-
-def _replace(unit: UnitOfWork, newer: ObjectRecord, record: ObjectRecord) -> None:
-    """Let scopes know *record* in place of the *newer* one of the same object."""
-    for scope in unit.all_scopes():
-        undo = scope.undo.pop(newer, None)
-        if undo is None or scope.parent is None or newer.clean is None:
-            continue
-        names = newer.dirty_fields() if undo.before is None else undo.before
-        before = {name: (undo.before or {}).get(name, ABSENT) for name in names}
-        for name, value in before.items():
-            if value is ABSENT:
-                before[name] = newer.clean[newer.mapper.field_index[name]]
-        scope.undo[record] = Undo(CHANGED, before)
-
-
 def keep_flush(unit: UnitOfWork, plan: Plan, made: Mapping[int, object]) -> None:
     """Remember what the open transaction holds; everything stays pending until it is committed."""
+    unit.sealed.clear()
     if made:
         _take_keys(plan, made)
-    for entry in plan.entries:
-        record = entry.record
-        record.is_sealed = False
-        touched = unit.touched.pop(record.instance, None)
-        exists = entry.action != "delete"
-        image = touched or record.mapper.snapshot(record.instance) if exists else None
-        was_made = entry.made_key or (record.stored is not None and record.stored.made_key)
-        record.stored = Stored(exists, entry.after, image)
-        record.stored.made_key = was_made
-        unit.flushed[record] = None
-        if record.state is None:
-            unit.map_of(record.mapper).buried.pop(record.key, None)
-        if record.key is None:
-            record.key = record.mapper.key_of(record.instance)
-        if entry.made_key:
-            unit.enter(unit.map_of(record.mapper), record.key, record.instance)
-        if record.state in (INSERTED, CHANGED) and not unit.is_strict:
-            SET_CLASS(record.instance, record.mapper.model)
+    for group in plan.groups:
+        for record, after in zip(group.records, group.after or group.versions, strict=True):
+            _keep_stored(unit, group, record, after)
     _settle_late(unit, ())
+
+
+def _keep_stored(unit: UnitOfWork, group: Group, record: ObjectRecord, after: int) -> None:
+    touched = unit.touched.pop(record.instance, None)
+    exists, makes_key = group.action != "delete", bool(group.ordinals)
+    image = touched or record.mapper.snapshot(record.instance) if exists else None
+    was_made = makes_key or (record.stored is not None and record.stored.made_key)
+    record.stored = Stored(exists, after, image)
+    record.stored.made_key = was_made
+    unit.flushed[record] = None
+    if record.state is None:
+        unit.map_of(record.mapper).buried.pop(record.key, None)
+    if record.key is None:
+        record.key = record.mapper.key_of(record.instance)
+    if makes_key:
+        unit.enter(unit.map_of(record.mapper), record.key, record.instance)
+    if record.state in (INSERTED, CHANGED) and not unit.is_strict:
+        SET_CLASS(record.instance, record.mapper.model)
 
 
 def drop_flush(unit: UnitOfWork) -> None:
@@ -349,17 +347,17 @@ def drop_flush(unit: UnitOfWork) -> None:
     unit.flushed.clear()
 
 
-def finished_flush(unit: UnitOfWork, entries: list[Entry]) -> list[Entry]:
-    """Return *entries* with one for every flushed record that needs no more writing.
+def finished_flush(unit: UnitOfWork, plan: Plan) -> list[Group]:
+    """Return groups of the flushed records that *plan* need not write any more.
 
-    So it is taken over too.
+    So they are taken over too.
     """
-    planned = {entry.record for entry in entries}
-    kept = []
+    planned = set(plan.records())
+    groups = Groups()
     for record in unit.flushed:
         stored = record.stored
         if record not in planned and stored is not None:
-            entry = Entry(record, "keep" if stored.exists else "delete", 0, stored.version)
-            entry.after = stored.version
-            kept.append(entry)
-    return [*entries, *kept]
+            groups.put(record, ("keep" if stored.exists else "delete", 0, stored.version))
+    for group in groups.whole():
+        group.after = group.versions
+    return groups.whole()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from graven._hints import Any
 from graven.core.mapper import Mapper
 from graven.core.values import ABSENT, same
 
@@ -28,7 +27,7 @@ class ObjectRecord:
     was read, ``None`` for a new one; ``version`` the version it was read at.
     """
 
-    __slots__ = ("clean", "instance", "is_sealed", "key", "mapper", "state", "stored", "version")
+    __slots__ = ("clean", "instance", "key", "mapper", "state", "stored", "version")
 
     def __init__(
         self,
@@ -47,7 +46,6 @@ class ObjectRecord:
         self.version = version
         self.key = key
         self.stored: Stored | None = None
-        self.is_sealed = False
 
     def bits(self) -> int:
         """Return which fields differ from the clean image, bit *i* for field *i*.

@@ -13,9 +13,11 @@ taken back (:meth:`Scope.restore`).
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
-
+from graven._hints import TYPE_CHECKING, Any, Protocol
 from graven.core.values import ABSENT, same
+
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["UNDO_CLEAN", "UNDO_NONE", "Record", "Scope", "Undo"]
 

@@ -9,10 +9,11 @@ scope of the task that made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import groupby, repeat
+from operator import itemgetter
 
+from graven._hints import Any
 from graven.core.identity import IdentityMap, Origin
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
@@ -88,12 +89,17 @@ class Tracking:
         self.flushed: dict[ObjectRecord, None] = {}
         self.seen: dict[tuple[ObjectRecord, str], object] = {}
         self.late: dict[tuple[ObjectRecord, str], tuple[Scope, object]] = {}
-        self.is_sealed = False
+        self.sealed: set[ObjectRecord] = set()
 
     @property
     def size(self) -> int:
         """How many objects may have to be written."""
         return len(self.records) + len(self.touched)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing can be pending."""
+        return not (self.touched or self.records or self.watched or self.flushed)
 
     # -- looking up --------------------------------------------------------------------------------
 
@@ -164,7 +170,7 @@ class Tracking:
             if record is None:
                 record = self._track(instance, mapper, CLEAN, mapper.snapshot(instance))
             following = transition("write_dirty", record.state, mapper.table.name, record.key)
-            if record.is_sealed:
+            if record in self.sealed:
                 self._note_late(record, name)
             else:
                 if mapper.watched:
@@ -235,29 +241,39 @@ class Tracking:
             self._settle_watched(instance)
 
     def _settle_touched(self) -> None:
-        for kind, group in groupby(list(self.touched), type):
-            self._settle_kind(self.mapper_of(kind), group)
+        if not self.records.keys().isdisjoint(self.touched):
+            for instance in [one for one in self.touched if one in self.records]:
+                record = self.records[instance]
+                if record not in self.sealed:
+                    self._noticed(record)
+                    del self.touched[instance]
+        for kind, group in groupby([one for one in self.touched if one not in self.records], type):
+            self._settle_kind(self.mapper_of(kind), list(group))
 
-    def _settle_kind(self, mapper: Mapper, instances: Iterable[Any]) -> None:
-        records, touched, undo = self.records, self.touched, self.root.undo
-        key_at = mapper.field_index[mapper.key_fields[0]]
-        has_single_key, is_watched = len(mapper.key_fields) == 1, bool(mapper.watched)
-        for instance in instances:
-            if instance in records:
-                record = records[instance]
-                if record.is_sealed:
-                    continue
-                self._noticed(record)
-                del touched[instance]
-                continue
-            clean = touched.pop(instance)
-            key = clean[key_at] if has_single_key else clean_key(mapper, clean)
-            version = instance._origin.version
-            record = ObjectRecord(mapper, instance, CHANGED, clean, version, key)
-            records[instance] = record
-            undo[record] = UNDO_CLEAN
-            if is_watched:
-                self.watched[instance] = None
+    def _settle_kind(self, mapper: Mapper, instances: list[Any]) -> None:
+        images = [self.touched.pop(instance) for instance in instances]
+        versions = [instance._origin.version for instance in instances]
+        key_in = itemgetter(*(mapper.field_index[name] for name in mapper.key_fields))
+        keys = map(key_in, images)
+        self._track_all(mapper, instances, CHANGED, images, versions, keys)
+        if mapper.watched:
+            self.watched.update(dict.fromkeys(instances))
+
+    def _track_all(
+        self,
+        mapper: Mapper,
+        objects: Sequence[Any],
+        state: str,
+        images: Iterable[tuple[Any, ...] | None],
+        versions: Iterable[int],
+        keys: Iterable[Any],
+    ) -> None:
+        """Make records of many objects of one class, touched in the outermost scope."""
+        made = map(ObjectRecord, repeat(mapper), objects, repeat(state), images, versions, keys)
+        records = list(made)
+        self.records.update(zip(objects, records, strict=True))
+        undo = UNDO_NONE if state == INSERTED else UNDO_CLEAN
+        self.root.undo.update(dict.fromkeys(records, undo))
 
     def _noticed(self, record: ObjectRecord) -> None:
         """Take note that a record was written to while only the outermost scope was open."""
@@ -272,10 +288,10 @@ class Tracking:
 
         :raises SessionError: if one does.
         """
-        if not self.is_sealed:
+        if not self.sealed:
             return
         for record in records:
-            if record.is_sealed:
+            if record in self.sealed:
                 raise SessionError(
                     f"cannot {attempted}: a commit of another task that writes "
                     f"{record.mapper.name} {record.key!r} is under way, and it is not known yet "
@@ -292,7 +308,7 @@ class Tracking:
             if not mapper.changed(instance, clean):
                 return
             record = self._track(instance, mapper, CLEAN, clean)
-        if record.is_sealed:
+        if record in self.sealed:
             return
         if self.is_strict:
             self._settle_in_scope(record)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Final, final
+
+from graven._hints import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["ABSENT", "Absent", "same"]
 

@@ -9,8 +9,8 @@ that follows references becomes one left join for each distinct way through them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
 
+from graven._hints import TYPE_CHECKING, Any
 from graven.errors import QueryError
 from graven.ops.conditions import (
     And,
@@ -29,6 +29,8 @@ from graven.ops.conditions import (
 from graven.ops.schema import Table
 
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from graven.dialects.sql import SQLDialect
 
 __all__ = ["Statement", "compile_select"]
@@ -57,6 +59,11 @@ class _Compiler:
         """Return the column of *path* as an operand, joining what it leads over."""
         prefix = self.alias(path.steps) if path.steps else self.root
         return self.dialect.operand(prefix + self.dialect.quote(path.column), path.kind)
+
+    def sortable(self, path: Path) -> str:
+        """Return the column of *path* as it compares by order, and with other columns."""
+        prefix = self.alias(path.steps) if path.steps else self.root
+        return self.dialect.sortable(prefix + self.dialect.quote(path.column), path.kind)
 
     def alias(self, steps: tuple[Step, ...]) -> str:
         """Return the prefix for columns of the table that *steps* lead to, joining it at first."""
@@ -101,18 +108,21 @@ class _Compiler:
             raise QueryError(f"cannot compare by {operator!r}: use one of == != < <= > >=")
         if right is None:
             return "false" if holds else "true"
-        column = self.column(left)
-        other = self.column(right) if isinstance(right, Path) else self.parameter(left.kind, right)
+        column = self.sortable(left)
+        if isinstance(right, Path):
+            other = self.sortable(right)
+        else:
+            other = self.parameter(left.kind, right)
         text = f"{column} {operator} {other}"
         return text if holds else f"({text}) is not true"
 
     def _equal(self, left: Path, right: object, equal: bool) -> str:
+        if isinstance(right, Path):
+            form = self.dialect.same if equal else self.dialect.differs
+            return form.format(self.sortable(left), self.sortable(right))
         column = self.column(left)
         if right is None:
             return f"{column} is null" if equal else f"{column} is not null"
-        if isinstance(right, Path):
-            form = self.dialect.same if equal else self.dialect.differs
-            return form.format(column, self.column(right))
         value = self.parameter(left.kind, right)
         return f"{column} = {value}" if equal else self.dialect.differs.format(column, value)
 
@@ -120,9 +130,10 @@ class _Compiler:
         values = [value for value in condition.values if value is not None]
         parts: list[str] = []
         if values:
-            encoded = [self.dialect.encode(condition.path.kind, value) for value in values]
+            kind = condition.path.kind
+            encoded = [self.dialect.encode(kind, value) for value in values]
             column = self.column(condition.path)
-            parts.append(self.dialect.contains(column, encoded, self.parameters))
+            parts.append(self.dialect.contains(column, kind, encoded, self.parameters))
         if len(values) < len(condition.values):
             parts.append(f"{self.column(condition.path)} is null")
         return self._leaf(_balanced(parts, " or ") if parts else "false", holds)
@@ -153,13 +164,15 @@ class _Compiler:
         terms: list[str] = []
         seen: set[str] = set()
         for order in orders:
-            terms.append(self.dialect.ordered(self.column(order.path), order.descending))
+            nullable = bool(order.path.steps) or table.column(order.path.column).nullable
+            operand = self.sortable(order.path)
+            terms.append(self.dialect.ordered(operand, order.descending, nullable))
             if not order.path.steps:
                 seen.add(order.path.column)
         for name in table.key:
             if name not in seen:
                 path = Path((), name, table.column(name).kind)
-                terms.append(self.column(path))
+                terms.append(self.sortable(path))
         return ", ".join(terms)
 
 
@@ -204,6 +217,8 @@ def _select(compiler: _Compiler, select: Select) -> str:
     if where:
         text += f" where {where}"
     text += order + _window(compiler, select)
+    if select.lock is not None and not select.count:
+        text += compiler.dialect.lock(select, root)
     return f"select count(*) from ({text}) as counted" if shown == "1 as n" else text
 
 

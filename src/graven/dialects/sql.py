@@ -7,15 +7,18 @@ parameters, names always quoted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from graven.dialects.conditions import Statement, compile_select
+from graven._hints import TYPE_CHECKING, Any
 from graven.errors import DataError, GravenError
-from graven.ops.conditions import Select
-from graven.ops.requests import Delete, FetchKeys, Insert, Sweep, Update
-from graven.ops.schema import Reference, Table
+from graven.ops.schema import Table
 
-__all__ = ["Codec", "SQLDialect", "Statement"]
+if TYPE_CHECKING:
+    from graven.dialects.conditions import Statement
+    from graven.ops.conditions import Select
+    from graven.ops.requests import Delete, FetchKeys, Insert, Sweep, Update
+    from graven.ops.schema import Reference
+
+__all__ = ["Codec", "SQLDialect"]
 
 Codec = Callable[[Any], Any]
 """Turns a value from Python form into store form, or back; never called with ``None``."""
@@ -29,15 +32,19 @@ class SQLDialect:
 
     ``encoders`` and ``decoders`` have, for each kind of value, the function from Python form to
     store form, and back; ``None`` where both forms are the same. They are never given ``None``.
+    ``column_encoders`` has, for some kinds, a quicker way for many values at once, which replies
+    ``None`` if one of them has to be looked at singly.
     """
 
     encoders: Mapping[str, Codec | None]
     decoders: Mapping[str, Codec | None]
+    column_encoders: Mapping[str, Callable[[list[Any]], list[Any] | None]] = {}
     placeholder: str
     same: str
     differs: str
     quote_mark: str
     keys_per_statement = 1024
+    applies = False  #: whether the driver performs ``Apply``
 
     def __init__(self) -> None:
         """Begin with no texts."""
@@ -86,7 +93,11 @@ class SQLDialect:
         """Return *column* as an operand that compares and orders as values of *kind* do."""
         return column
 
-    def ordered(self, operand: str, descending: bool) -> str:
+    def sortable(self, column: str, kind: str) -> str:
+        """Return *column* as a term of an order, or compared by order or with a column."""
+        return self.operand(column, kind)
+
+    def ordered(self, operand: str, descending: bool, nullable: bool) -> str:
         """Return a term of an order, in which nulls are the least."""
         return f"{operand} desc" if descending else operand
 
@@ -99,7 +110,9 @@ class SQLDialect:
         parameters.append(-1 if limit is None else limit)
         return self.placeholder
 
-    def contains(self, column: str, values: Sequence[object], parameters: list[object]) -> str:
+    def contains(
+        self, column: str, kind: str, values: Sequence[object], parameters: list[object]
+    ) -> str:
         """Return a condition that *column* is one of *values*; append its parameters."""
         parameters.extend(values)
         return f"{column} in ({', '.join([self.placeholder] * len(values))})"
@@ -108,10 +121,16 @@ class SQLDialect:
         """Return a condition that *column* matches *pattern*; append its parameters."""
         raise NotImplementedError
 
+    def lock(self, select: Select, root: str) -> str:
+        """Return what locks the rows of *select*, if the store locks rows; *root* is its alias."""
+        return ""
+
     # ── reading ─────────────────────────────────────────────────────────────────────────────
 
     def fetch(self, select: Select) -> Statement:
         """Return the statement of *select*."""
+        from graven.dialects.conditions import compile_select
+
         return compile_select(self, select)
 
     def fetch_keys(self, request: FetchKeys) -> Sequence[Statement]:
@@ -144,7 +163,8 @@ class SQLDialect:
         shape = "order", table
         text = self._texts.get(shape)
         if text is None:
-            text = ", ".join(self._key_operand(table, name) for name in table.key)
+            columns = ((self.quote(name), table.column(name).kind) for name in table.key)
+            text = ", ".join(self.sortable(*column) for column in columns)
             self._texts[shape] = text
         return text
 
@@ -210,12 +230,12 @@ class SQLDialect:
         where = self._guarded(table, request.guards)
         return f"update {quote(table.name)} set {', '.join(changes)} where {where}"
 
-    def delete(self, request: Delete) -> str:
-        """Return the text that deletes one row of *request*."""
-        shape = "delete", request.table, request.guards
+    def delete(self, request: Delete, keys: int = 1) -> str:
+        """Return the text that deletes one row of *request*, or those of *keys* single keys."""
+        shape = "delete", request.table, request.guards, keys
         text = self._texts.get(shape)
         if text is None:
-            where = self._guarded(request.table, request.guards)
+            where = self._guarded(request.table, request.guards, keys)
             text = f"delete from {self.quote(request.table.name)} where {where}"
             self._texts[shape] = text
         return text
@@ -225,12 +245,15 @@ class SQLDialect:
         terms = [f"{self.quote(name)} = {self.placeholder}" for name in request.by]
         return f"delete from {self.quote(request.table.name)} where {' and '.join(terms)}"
 
-    def _guarded(self, table: Table, guards: tuple[str, ...]) -> str:
+    def _guarded(self, table: Table, guards: tuple[str, ...], keys: int = 1) -> str:
         """Return a condition on the key and the guards; only what may be null pays for it."""
         terms = [f"{self.quote(name)} = {self.placeholder}" for name in table.key]
+        if keys > 1:
+            marks = ", ".join([self.placeholder] * keys)
+            terms = [f"{self.quote(table.key[0])} in ({marks})"]
         for name in guards:
             form = self.same if table.column(name).nullable else "{} = {}"
-            terms.append(form.format(self.quote(name), self.placeholder))
+            terms.append(form.format(self._key_operand(table, name), self.placeholder))
         return " and ".join(terms)
 
     # ── what leads nowhere ──────────────────────────────────────────────────────────────────

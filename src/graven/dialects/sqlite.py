@@ -13,17 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from enum import Enum
-from typing import Any
 
+from graven._hints import Any
+from graven.dialects.catalogue import listed_indexes
 from graven.dialects.sql import Codec, SQLDialect
-from graven.dialects.sqlite_codec import AFFINITIES, DECODERS, ENCODERS, TYPES, affinity
-from graven.dialects.sqlite_errors import translate
+from graven.dialects.sqlite_codec import (
+    AFFINITIES,
+    COLUMN_ENCODERS,
+    DECODERS,
+    ENCODERS,
+    TYPES,
+    affinity,
+)
 from graven.errors import DataError, GravenError, MappingError
 from graven.ops.indexes import wanted_indexes
 from graven.ops.requests import Create, TableShape
 from graven.ops.schema import Column, Reference, Table
-from graven.ops.text import like_prefix, like_tokens
 
 __all__ = ["SQLiteDialect"]
 
@@ -43,6 +48,7 @@ class SQLiteDialect(SQLDialect):
 
     encoders: Mapping[str, Codec | None] = ENCODERS
     decoders: Mapping[str, Codec | None] = DECODERS
+    column_encoders = COLUMN_ENCODERS
     placeholder = "?"
     same = "{} is {}"
     differs = "{} is not {}"
@@ -50,6 +56,8 @@ class SQLiteDialect(SQLDialect):
 
     def translate(self, error: Exception, statement: str) -> GravenError | None:
         """Return our error for *error* at *statement*; ``None`` if it is not the store's."""
+        from graven.dialects.sqlite_errors import translate
+
         return translate(error, statement)
 
     # ── conditions ──────────────────────────────────────────────────────────────────────────
@@ -58,10 +66,12 @@ class SQLiteDialect(SQLDialect):
         """Return *column* as an operand; decimals, kept as texts, compare and order as numbers."""
         return f"{column} collate graven_decimal" if kind == "decimal" else column
 
-    def contains(self, column: str, values: Sequence[object], parameters: list[object]) -> str:
+    def contains(
+        self, column: str, kind: str, values: Sequence[object], parameters: list[object]
+    ) -> str:
         """Return a condition that *column* is one of *values*; very many go as one parameter."""
         if len(values) <= VALUES_IN_PLACE:
-            return super().contains(column, values, parameters)
+            return super().contains(column, kind, values, parameters)
         item, texts = _listed(values)
         parameters.append(f"[{','.join(texts)}]")
         return f"{column} in (select {item} from json_each(?))"
@@ -73,6 +83,8 @@ class SQLiteDialect(SQLDialect):
         are left to the function. What every match begins with is a range, for which an index
         serves.
         """
+        from graven.ops.text import like_prefix
+
         glob = _glob(pattern)
         if ignore_case or "\0" in pattern or len(glob) > GLOB_LENGTH_MAX:
             parameters.append(pattern)
@@ -99,14 +111,18 @@ class SQLiteDialect(SQLDialect):
         return [self._by_type(value) for value in given]
 
     def _by_type(self, value: object) -> object:
-        if isinstance(value, Enum):
-            value = value.value
         kind = type(value)
         if kind in (int, str, bytes) or value is None:
             return value
+        if kind in _BY_TYPE:
+            return self.encode(_BY_TYPE[kind], value)
+        from enum import Enum
+
+        if isinstance(value, Enum):
+            return self._by_type(value.value)
         if isinstance(value, datetime):
             return self.encode("naive" if value.tzinfo is None else "datetime", value)
-        if name := _BY_TYPE.get(kind) or {"Decimal": "decimal", "UUID": "uuid"}.get(kind.__name__):
+        if name := {"Decimal": "decimal", "UUID": "uuid"}.get(kind.__name__):
             return self.encode(name, value)
         return value
 
@@ -209,7 +225,7 @@ class SQLiteDialect(SQLDialect):
         return TableShape(
             columns=tuple((name, kind, bool(not_null)) for name, kind, not_null, *_ in columns),
             key=tuple(name for _, name in keys),
-            indexes=_indexes(indexes),
+            indexes=listed_indexes(indexes),
             kinds=tuple(AFFINITIES[affinity(kind)] for kind in declared.values()),
             defaulted=frozenset(
                 name
@@ -218,18 +234,6 @@ class SQLiteDialect(SQLDialect):
             ),
             makes_key=makes_key,
         )
-
-
-def _indexes(rows: Sequence[tuple[Any, ...]]) -> tuple[tuple[str, tuple[str, ...], bool], ...]:
-    """Return ``(name, columns, unique)`` of each index, those on expressions left out."""
-    found: dict[tuple[str, bool], list[str | None]] = {}
-    for name, unique, column in rows:
-        found.setdefault((name, bool(unique)), []).append(column)
-    return tuple(
-        (name, tuple(column for column in columns if column is not None), unique)
-        for (name, unique), columns in found.items()
-        if None not in columns
-    )
 
 
 def _listed(values: Sequence[Any]) -> tuple[str, Iterable[str]]:
@@ -259,6 +263,8 @@ def _utf8(value: Any) -> bytes:
 
 def _glob(pattern: str) -> str:
     """Return *pattern* as SQLite's ``glob`` spells it."""
+    from graven.ops.text import like_tokens
+
     wild: Callable[[str], str] = {"%": "*", "_": "?"}.__getitem__
     return "".join(
         wild(character) if is_wild else f"[{character}]" if character in "*?[" else character

@@ -24,15 +24,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from operator import pos
-from typing import TYPE_CHECKING, Any
 
+from graven._hints import TYPE_CHECKING, Any
 from graven.errors import DataError
 
 if TYPE_CHECKING:
     from decimal import Decimal
     from uuid import UUID
 
-__all__ = ["AFFINITIES", "DECODERS", "ENCODERS", "TYPES", "affinity", "decode_decimal"]
+__all__ = [
+    "AFFINITIES",
+    "COLUMN_ENCODERS",
+    "DECODERS",
+    "ENCODERS",
+    "TYPES",
+    "affinity",
+    "decode_decimal",
+]
 
 Codec = Callable[[Any], Any]
 
@@ -53,26 +61,30 @@ def _encode_instant(value: datetime) -> str:
     if zone is UTC:
         return value.isoformat()
     if zone is None:
-        raise DataError(
-            f"the naive datetime {value!r} was to be stored as an instant: without a zone it says "
-            f"no "
-            f"point in time; give it a zone (datetime.now(UTC)), or declare the field "
-            f"NaiveDatetime",
-            value=value,
-            expected="an aware datetime",
-        )
+        from graven.dialects.instants import no_instant
+
+        raise no_instant(value)
     return value.astimezone(UTC).isoformat()
+
+
+def _encode_instants(values: list[datetime]) -> list[str] | None:
+    """Encode many instants; ``None`` if not all of them are in UTC already.
+
+    ``isoformat`` is written in Python's slowest C: by way of JSON it takes a fifth of the time.
+    """
+    import msgspec
+
+    text = msgspec.json.encode(values).decode()
+    if text.count("Z") != len(values):
+        return None
+    return text[2:-2].replace("Z", "+00:00").split('","') if values else []
 
 
 def _encode_naive(value: datetime) -> str:
     if value.tzinfo is not None:
-        raise DataError(
-            f"the aware datetime {value!r} was to be stored as a wall-clock time: its zone would "
-            f"be "
-            f"lost; declare the field datetime, or take the zone off (value.replace(tzinfo=None))",
-            value=value,
-            expected="a naive datetime",
-        )
+        from graven.dialects.instants import no_wall_clock_time
+
+        raise no_wall_clock_time(value)
     return value.isoformat()
 
 
@@ -151,6 +163,9 @@ ENCODERS: dict[str, Codec | None] = {
     "json": None,
 }
 """From Python form to store form, by kind."""
+
+COLUMN_ENCODERS: dict[str, Callable[[list[Any]], list[Any] | None]] = {"datetime": _encode_instants}
+"""From Python form to store form for many values at once, where that is much quicker."""
 
 DECODERS: dict[str, Codec | None] = {
     "int": None,

@@ -8,14 +8,29 @@ back touch one list each, which is atomic; only opening, waiting and closing tak
 from __future__ import annotations
 
 import os
+from _thread import RLock, allocate_lock  # what threading and weakref have of them, without the
+from _weakref import ref  # time that these take to import
 from collections import deque
-from threading import Lock
-from typing import Any, Generic, Protocol, TypeVar
-from weakref import WeakSet
+from collections.abc import Sequence
 
+from graven._hints import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from graven.drivers.observing import Observer
 from graven.errors import UnavailableError, UsageError
 
-__all__ = ["Pooled", "Rack", "Waiter", "keep_inherited"]
+if TYPE_CHECKING:
+    from graven.drivers.observing import OnStatement
+
+__all__ = [
+    "BUSY_TIMEOUT_S",
+    "POOL_SIZE",
+    "POOL_TIMEOUT_S",
+    "BlockingPool",
+    "PoolBase",
+    "Pooled",
+    "Rack",
+    "Waiter",
+    "keep_inherited",
+]
 
 
 class Pooled(Protocol):
@@ -28,6 +43,10 @@ class Pooled(Protocol):
 
 
 C = TypeVar("C", bound=Pooled)
+
+POOL_SIZE = 5  #: connections that a pool opens at most
+POOL_TIMEOUT_S = 30.0  #: how long a caller waits for a connection
+BUSY_TIMEOUT_S = 5.0  #: how long a statement waits for another's lock
 
 
 class Waiter(Generic[C]):
@@ -57,8 +76,9 @@ class Rack(Generic[C]):
         self.is_closed = False
         self.idle: list[C] = []
         self._waiters: deque[Waiter[C]] = deque()
-        self._lock = Lock()
-        _racks.add(self)
+        self._lock = RLock()
+        rack: Rack[Any] = self
+        _racks.add(ref(rack, _racks.discard))
 
     def take(self) -> C | None:
         """Return an idle connection, or ``None``: then see :meth:`reserve`."""
@@ -120,11 +140,21 @@ class Rack(Generic[C]):
         return idle
 
     def _serve(self) -> None:
+        """Hand out what there is; a connection may come back at any point of this.
+
+        For the garbage collector may find a dropped session in the midst of it, on this thread.
+        """
         while self._waiters and not self.is_closed and (self.idle or self.count < self.size):
-            waiter = self._waiters.popleft()
-            if self.idle:
+            try:
+                waiter = self._waiters.popleft()
+            except IndexError:
+                return
+            try:
                 waiter.connection = self.idle.pop()
-            else:
+            except IndexError:
+                if self.count >= self.size:
+                    self._waiters.appendleft(waiter)
+                    continue
                 self.count += 1
                 waiter.may_open = True
             waiter.wake()
@@ -137,14 +167,18 @@ class Rack(Generic[C]):
                 "its block was left; make a new Database"
             )
 
-    def refused(self, timeout_s: float) -> Exception:
-        """Return the error for a waiter that was woken with nothing, or whose time ran out."""
+    def refused(self, timeout_s: float, holders: Sequence[str] = ()) -> Exception:
+        """Return the error for a waiter that was woken with nothing, or whose time ran out.
+
+        *holders* say who has the connections, and for how long.
+        """
         if self.is_closed:
             return UsageError("the database was closed while a connection was waited for")
+        held = f" ({'; '.join(holders)})" if holders else ""
         return UnavailableError(
             f"a connection was waited for {timeout_s} s: {self.count - len(self.idle)} of "
             f"{self.size} are "
-            f"out; usually sessions stay open in transactions or streams; end them, or raise "
+            f"out{held}; usually sessions stay open in transactions or streams; end them, or raise "
             f"pool_size",
             waited_s=timeout_s,
         )
@@ -155,10 +189,88 @@ class Rack(Generic[C]):
         self.idle = []
         self.count = 0
         self._waiters = deque()
-        self._lock = Lock()
+        self._lock = RLock()
 
 
-_racks: WeakSet[Rack[Any]] = WeakSet()
+class PoolBase(Generic[C]):
+    """A rack of connections, and whom they report to; *dialect* is what they speak."""
+
+    def __init__(self, dialect: Any, size: int, timeout_s: float) -> None:
+        """Hold up to *size* connections; a caller waits up to *timeout_s* seconds for one."""
+        self.dialect = dialect
+        self.timeout_s = timeout_s
+        self._rack: Rack[C] = Rack(size)
+        self._observer = Observer()
+
+    @property
+    def out(self) -> int:
+        """How many connections are in use."""
+        return self._rack.count - len(self._rack.idle)
+
+    def observe(self, on_statement: OnStatement | None, parameters: bool = False) -> None:
+        """Report every statement from now on, parameters only if asked for; ``None`` ends it.
+
+        The report is made by the thread that ran the statement.
+        """
+        self._observer.on_statement = on_statement
+        self._observer.parameters = parameters
+
+    def _refused(self) -> Exception:
+        """Return the error for who got no connection."""
+        return self._rack.refused(self.timeout_s)
+
+
+class _BlockingWaiter(Waiter[C]):
+    """Waits on a lock, which whoever serves it releases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        self._lock.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        return self._lock.acquire(timeout=timeout_s)
+
+
+class BlockingPool(PoolBase[C]):
+    """Connections for threads, opened when first needed."""
+
+    def acquire(self) -> C:
+        """Return a connection that nobody else uses.
+
+        Waits up to ``timeout_s`` seconds if all are out, then raises ``UnavailableError``. Raises
+        ``UsageError`` once the pool is closed, ``StoreError`` if the database cannot be opened.
+        """
+        return self._rack.take() or self._acquire_slowly()
+
+    def _acquire_slowly(self) -> C:
+        waiter: _BlockingWaiter[C] = _BlockingWaiter()
+        if not self._rack.reserve(waiter):
+            try:
+                waiter.wait(self.timeout_s)
+            except BaseException:
+                self._rack.give_up(waiter)
+                raise
+            self._rack.leave(waiter)
+        if waiter.connection is not None:
+            return waiter.connection
+        if waiter.may_open:
+            try:
+                return self._open()
+            except BaseException:
+                self._rack.drop()
+                raise
+        raise self._refused()
+
+    def _open(self) -> C:
+        """Open a connection."""
+        raise NotImplementedError
+
+
+_racks: set[ref[Rack[Any]]] = set()
 _inherited: list[Any] = []
 """Connections of a parent process, kept so that this one does not even close them."""
 
@@ -169,8 +281,10 @@ def keep_inherited(connection: object) -> None:
 
 
 def _forked() -> None:
-    for rack in _racks:
-        rack.forked()
+    for reference in [*_racks]:
+        rack = reference()
+        if rack is not None:
+            rack.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from threading import Lock
-from typing import Any, TypeVar
 
+from graven._hints import Any, TypeVar
 from graven.dialects.sqlite import SQLiteDialect
 from graven.drivers.forks import process
-from graven.drivers.pooling import Rack, Waiter, keep_inherited
+from graven.drivers.observing import Observer
+from graven.drivers.pooling import (
+    BUSY_TIMEOUT_S,
+    POOL_SIZE,
+    POOL_TIMEOUT_S,
+    BlockingPool,
+    keep_inherited,
+)
 from graven.drivers.sqlite_opening import SQLiteOpener
 from graven.drivers.sqlite_requests import SQLiteRequests
-from graven.drivers.sqlite_statements import Observer, OnStatement, SQLiteStatements
+from graven.drivers.sqlite_statements import SQLiteStatements
 from graven.drivers.sqlite_url import parse_sqlite_url
 from graven.errors import UsageError
 from graven.ops.requests import Flow, Operation
 
-__all__ = ["BUSY_TIMEOUT_S", "POOL_SIZE", "POOL_TIMEOUT_S", "SQLiteConnection", "SQLitePool"]
+__all__ = ["SQLiteConnection", "SQLitePool"]
 
 R = TypeVar("R")
-
-POOL_SIZE = 5  #: connections that a pool opens at most
-POOL_TIMEOUT_S = 30.0  #: how long a caller waits for a connection
-BUSY_TIMEOUT_S = 5.0  #: how long a statement waits for another's lock
 
 Settle = Callable[[Any, BaseException | None], object]
 
@@ -101,22 +103,7 @@ class SQLiteConnection:
             settle(result, error)
 
 
-class _BlockingWaiter(Waiter[SQLiteConnection]):
-    """Waits on a lock, which whoever serves it releases."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lock = Lock()
-        self._lock.acquire()
-
-    def wake(self) -> None:
-        self._lock.release()
-
-    def wait(self, timeout_s: float) -> bool:
-        return self._lock.acquire(timeout=timeout_s)
-
-
-class SQLitePool:
+class SQLitePool(BlockingPool[SQLiteConnection]):
     """Connections to one SQLite database, opened when first needed; safe to share between threads.
 
     A database in memory is one for the whole pool. There a session that writes keeps all others
@@ -131,51 +118,11 @@ class SQLitePool:
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
         """Prepare for *url*; ``UsageError`` if it is none of SQLite's. Nothing is opened yet."""
-        self.dialect = SQLiteDialect()
-        self.timeout_s = timeout_s
+        super().__init__(SQLiteDialect(), size, timeout_s)
         self._opener = SQLiteOpener(parse_sqlite_url(url), self.dialect, busy_timeout_s)
-        self._rack: Rack[SQLiteConnection] = Rack(size)
-        self._observer = Observer()
-
-    @property
-    def out(self) -> int:
-        """How many connections are in use."""
-        return self._rack.count - len(self._rack.idle)
-
-    def observe(self, on_statement: OnStatement | None, parameters: bool = False) -> None:
-        """Report every statement from now on, parameters only if asked for; ``None`` ends it."""
-        self._observer.on_statement = on_statement
-        self._observer.parameters = parameters
-
-    def acquire(self) -> SQLiteConnection:
-        """Return a connection that nobody else uses.
-
-        Waits up to ``timeout_s`` seconds if all are out, then raises ``UnavailableError``. Raises
-        ``UsageError`` once the pool is closed, ``StoreError`` if the database cannot be opened.
-        """
-        return self._rack.take() or self._acquire_slowly()
-
-    def _acquire_slowly(self) -> SQLiteConnection:
-        waiter = _BlockingWaiter()
-        if not self._rack.reserve(waiter):
-            try:
-                waiter.wait(self.timeout_s)
-            except BaseException:
-                self._rack.give_up(waiter)
-                raise
-            self._rack.leave(waiter)
-        if waiter.connection is not None:
-            return waiter.connection
-        if waiter.may_open:
-            return self._open()
-        raise self._rack.refused(self.timeout_s)
 
     def _open(self) -> SQLiteConnection:
-        try:
-            return SQLiteConnection(self._opener.open(), self.dialect, self._observer)
-        except BaseException:
-            self._rack.drop()
-            raise
+        return SQLiteConnection(self._opener.open(), self.dialect, self._observer)
 
     def release(self, connection: SQLiteConnection) -> None:
         """Give a connection back; what its user left open is rolled back and closed."""

@@ -6,24 +6,24 @@ so that a database that nobody closed does not keep the interpreter from ending.
 
 from __future__ import annotations
 
-from asyncio import CancelledError, Future, get_running_loop, timeout
+from asyncio import CancelledError, Future, get_running_loop
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Generic, TypeVar, cast
 
+from graven._hints import Generic, TypeVar, cast
 from graven.dialects.sqlite import SQLiteDialect
-from graven.drivers.pooling import Rack, Waiter, keep_inherited
-from graven.drivers.sqlite import (
+from graven.drivers.pooling import (
     BUSY_TIMEOUT_S,
     POOL_SIZE,
     POOL_TIMEOUT_S,
-    Settle,
-    SQLiteConnection,
+    keep_inherited,
 )
+from graven.drivers.pooling_async import AsyncPool
+from graven.drivers.sqlite import Settle, SQLiteConnection
 from graven.drivers.sqlite_opening import SQLiteOpener
-from graven.drivers.sqlite_statements import Observer, OnStatement, SQLiteStatements
+from graven.drivers.sqlite_statements import SQLiteStatements
 from graven.drivers.sqlite_url import parse_sqlite_url
 from graven.errors import InvariantError
 from graven.ops.requests import Flow
@@ -221,26 +221,7 @@ class AsyncSQLiteConnection:
         self._thread.join()
 
 
-class _AsyncWaiter(Waiter[AsyncSQLiteConnection]):
-    """Waits on a future of its event loop."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = get_running_loop()
-        self.future: Future[None] = self._loop.create_future()
-
-    def wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._arrived)
-        except RuntimeError:  # the loop is closed, and with it whoever waited
-            pass
-
-    def _arrived(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-
-
-class AsyncSQLitePool:
+class AsyncSQLitePool(AsyncPool[AsyncSQLiteConnection]):
     """Connections to one SQLite database, for tasks of any event loop; see :class:`SQLitePool`."""
 
     def __init__(
@@ -251,47 +232,8 @@ class AsyncSQLitePool:
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
         """Prepare for *url*; ``UsageError`` if it is none of SQLite's. Nothing is opened yet."""
-        self.dialect = SQLiteDialect()
-        self.timeout_s = timeout_s
+        super().__init__(SQLiteDialect(), size, timeout_s)
         self._opener = SQLiteOpener(parse_sqlite_url(url), self.dialect, busy_timeout_s)
-        self._rack: Rack[AsyncSQLiteConnection] = Rack(size)
-        self._observer = Observer()
-
-    @property
-    def out(self) -> int:
-        """How many connections are in use."""
-        return self._rack.count - len(self._rack.idle)
-
-    def observe(self, on_statement: OnStatement | None, parameters: bool = False) -> None:
-        """Report every statement from now on, in the thread that ran it; ``None`` ends it."""
-        self._observer.on_statement = on_statement
-        self._observer.parameters = parameters
-
-    async def acquire(self) -> AsyncSQLiteConnection:
-        """Return a connection that nobody else uses.
-
-        Waits up to ``timeout_s`` seconds if all are out, then raises ``UnavailableError``; the wait
-        can be cancelled. Raises ``UsageError`` once the pool is closed, ``StoreError`` if the
-        database cannot be opened.
-        """
-        return self._rack.take() or await self._acquire_slowly()
-
-    async def _acquire_slowly(self) -> AsyncSQLiteConnection:
-        waiter = _AsyncWaiter()
-        if not self._rack.reserve(waiter):
-            try:
-                async with timeout(self.timeout_s):
-                    await waiter.future
-            except TimeoutError:
-                self._rack.leave(waiter)
-            except BaseException:
-                self._rack.give_up(waiter)
-                raise
-        if waiter.connection is not None:
-            return waiter.connection
-        if waiter.may_open:
-            return await self._open()
-        raise self._rack.refused(self.timeout_s)
 
     async def _open(self) -> AsyncSQLiteConnection:
         connection = AsyncSQLiteConnection()
@@ -299,7 +241,6 @@ class AsyncSQLitePool:
             await connection.open(self._open_blocking)
         except BaseException:
             connection.close_soon()
-            self._rack.drop()
             raise
         return connection
 

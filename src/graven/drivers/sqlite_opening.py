@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from _thread import allocate_lock
 from collections.abc import Callable
 from itertools import count
-from threading import Lock
 
 from graven.dialects.sqlite import SQLiteDialect
 from graven.dialects.sqlite_codec import decode_decimal
@@ -15,7 +15,6 @@ from graven.drivers.forks import process
 from graven.drivers.sqlite_statements import FAILURES
 from graven.drivers.sqlite_url import SQLiteAddress
 from graven.errors import BusyRetry, GravenError, StoreError
-from graven.ops.text import like_matcher
 
 __all__ = ["SQLiteOpener"]
 
@@ -47,7 +46,7 @@ class SQLiteOpener:
         self._forks = process.forks
         self._memory = f"file:/graven-{os.getpid()}-{next(_serial)}?vfs=memdb"
         self._anchor: sqlite3.Connection | None = None
-        self._anchor_lock = Lock()
+        self._anchor_lock = allocate_lock()
 
     def open(self) -> sqlite3.Connection:
         """Return a new connection, ready for use.
@@ -178,6 +177,8 @@ def _matches(pattern: str, text: str | None, ignore_case: bool) -> bool:
     if matcher is None:
         if len(_matchers) >= _MATCHERS_MAX:
             _matchers.clear()
+        from graven.ops.text import like_matcher
+
         matcher = _matchers[pattern, ignore_case] = like_matcher(pattern, ignore_case)
     return matcher(text)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
 
+from graven._hints import Any
 from graven.dialects.sqlite import SQLiteDialect
 from graven.drivers.sqlite_statements import SQLiteStatements
 from graven.errors import UsageError
+from graven.ops.conditions import Select
 from graven.ops.requests import (
     Begin,
     Close,
@@ -25,18 +26,23 @@ from graven.ops.requests import (
     Orphan,
     Orphans,
     Page,
+    Release,
     Rollback,
+    RollbackTo,
     Row,
+    Savepoint,
     Sweep,
     TableShape,
     Update,
 )
-from graven.ops.statements import only_reads, steers_transaction
 
 __all__ = ["SQLiteRequests"]
 
 ROWS_PER_INSERT = (100, 10)
 """Rows in one statement: measured 1.2 µs a row by hundreds, 1.7 µs by tens, 2.2 µs one by one."""
+
+KEYS_PER_DELETE = 500
+"""Keys in one statement: measured 0.9 µs a row, against 2.1 µs one by one."""
 
 
 class SQLiteRequests:
@@ -52,6 +58,9 @@ class SQLiteRequests:
             Begin: self._begin,
             Commit: self._commit,
             Rollback: self._rollback,
+            Savepoint: self._savepoint,
+            Release: self._release,
+            RollbackTo: self._rollback_to,
             Fetch: self._fetch,
             FetchKeys: self._fetch_keys,
             Insert: self._insert,
@@ -71,7 +80,8 @@ class SQLiteRequests:
 
     def _begin(self, request: Begin) -> None:
         if request.write:
-            self._statements.write("begin immediate")
+            write = self._statements.write_at_once if request.nowait else self._statements.write
+            write("begin immediate")
         else:
             self._statements.read("begin")
 
@@ -85,10 +95,28 @@ class SQLiteRequests:
             self._statements.write("rollback")
         self._statements.writing = False
 
+    def _savepoint(self, request: Savepoint) -> None:
+        self._statements.write(f"savepoint {request.name}")
+
+    def _release(self, request: Release) -> None:
+        self._statements.write(f"release {request.name}")
+
+    def _rollback_to(self, request: RollbackTo) -> None:
+        self._statements.write(f"rollback to {request.name}")
+        self._statements.write(f"release {request.name}")
+
     # ── reading ─────────────────────────────────────────────────────────────────────────────
 
     def _fetch(self, request: Fetch) -> list[Row]:
+        if request.select.lock is not None and self._statements.in_transaction:
+            self._take_right_to_write(request.select)
         return self._statements.read(*self._dialect.fetch(request.select))
+
+    def _take_right_to_write(self, select: Select) -> None:
+        """See that nobody else writes until the transaction ends, as if every row were locked."""
+        is_hurried = select.lock == "nowait"
+        write = self._statements.write_at_once if is_hurried else self._statements.write
+        write(f"delete from {self._dialect.quote(select.table.name)} where 0")
 
     def _fetch_keys(self, request: FetchKeys) -> list[Row]:
         statements = self._dialect.fetch_keys(request)
@@ -148,12 +176,31 @@ class SQLiteRequests:
         return self._statements.write_many(self._dialect.update(request), request.rows)
 
     def _delete(self, request: Delete) -> int:
-        return self._statements.write_many(self._dialect.delete(request), request.rows)
+        matched, rest = 0, request.rows
+        if len(request.table.key) == 1 and len(rest) >= KEYS_PER_DELETE:
+            matched, rest = self._delete_alike(request)
+        return matched + self._statements.write_many(self._dialect.delete(request), rest)
+
+    def _delete_alike(self, request: Delete) -> tuple[int, list[Row]]:
+        """Delete rows by lists of keys that share their guards; return what is too few for one."""
+        alike: dict[Row, list[Row]] = {}
+        for row in request.rows:
+            alike.setdefault(row[1:], []).append(row)
+        text, matched, rest = self._dialect.delete(request, KEYS_PER_DELETE), 0, list[Row]()
+        for guards, rows in alike.items():
+            whole = len(rows) - len(rows) % KEYS_PER_DELETE
+            for at in range(0, whole, KEYS_PER_DELETE):
+                keys = [row[0] for row in rows[at : at + KEYS_PER_DELETE]]
+                matched += self._statements.write(text, (*keys, *guards))
+            rest += rows[whole:]
+        return matched, rest
 
     def _sweep(self, request: Sweep) -> int:
         return self._statements.write_many(self._dialect.sweep(request), request.rows)
 
     def _execute(self, request: Execute) -> tuple[list[Row], tuple[str, ...]]:
+        from graven.ops.statements import only_reads, steers_transaction
+
         if steers_transaction(request.statement):
             raise UsageError(
                 f"cannot execute {request.statement:.100}: transactions begin and end with their "

@@ -6,32 +6,19 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, NoReturn
 
+from graven._hints import Any, NoReturn
 from graven.dialects.sqlite import SQLiteDialect
+from graven.drivers.observing import Observer
 from graven.errors import StoreError, UsageError
 from graven.ops.requests import Row
 
-__all__ = ["FAILURES", "Observer", "OnStatement", "SQLiteStatements"]
+__all__ = ["FAILURES", "SQLiteStatements"]
 
 Parameters = Sequence[Any] | dict[str, Any]
 
 FAILURES = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError)
 """All that a statement can raise: SQLite's errors, and those of values that do not fit."""
-
-OnStatement = Callable[[str, int, float, Parameters | Sequence[Row] | None], object]
-"""Told of every statement: its text, number of rows, seconds, and parameters if asked for."""
-
-
-class Observer:
-    """Whom the connections of a pool report to; shared by them, so that a change counts at once."""
-
-    __slots__ = ("on_statement", "parameters")
-
-    def __init__(self) -> None:
-        """Report to nobody."""
-        self.on_statement: OnStatement | None = None
-        self.parameters = False
 
 
 class _Stream:
@@ -117,6 +104,15 @@ class SQLiteStatements:
             return self._raw.execute(text, parameters).rowcount
         except FAILURES as error:
             self._fail(error, text)
+
+    def write_at_once(self, text: str) -> None:
+        """Execute a statement that writes; if somebody else does, do not wait for him."""
+        (waits_ms,) = self._raw.execute("pragma busy_timeout").fetchone()
+        self._raw.execute("pragma busy_timeout = 0")
+        try:
+            self.write(text)
+        finally:
+            self._raw.execute(f"pragma busy_timeout = {waits_ms:d}")
 
     def write_many(self, text: str, rows: Sequence[Row]) -> int:
         """Execute *text* for each of *rows*; return how many rows it touched in all."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
 
+from graven._hints import Any, TypeVar
 from graven.core.conflicts import Loser, LostRace
 from graven.core.mapper import Mapper
-from graven.core.plan import Plan, Step
+from graven.core.plan import Group, Plan, Step
+from graven.core.records import ObjectRecord
 from graven.errors import BusyRetry, ForeignKeyError, UniqueError
 from graven.flows.diagnose import blame, suspects, take_blame, who_has, who_refers
 from graven.ops.conditions import Select
 from graven.ops.requests import (
+    Apply,
     Begin,
     Commit,
     Delete,
@@ -37,6 +39,7 @@ __all__ = [
     "commit_after_reading",
     "commit_flushed",
     "in_transaction",
+    "level_for",
     "write",
     "write_after_reading",
 ]
@@ -79,12 +82,19 @@ class Checks(Value):
         return not self.reads and not self.queries
 
 
-def in_transaction(body: Flow[R], plan: Plan | None = None) -> Flow[R]:
+def level_for(checks: Checks, isolation: str = "optimistic") -> str:
+    """Return the level at which what is checked still holds when the transaction commits."""
+    return isolation if checks.is_empty else "serializable"
+
+
+def in_transaction(
+    body: Flow[R], plan: Plan | None = None, isolation: str = "optimistic"
+) -> Flow[R]:
     """Run *body* inside a transaction that may write; commit it, or roll it back.
 
     A commit that is refused because of references says who refers, if it is told the *plan*.
     """
-    yield from Begin(True)
+    yield from Begin(True, isolation=isolation)
     return (yield from _then_commit(body, plan))
 
 
@@ -110,14 +120,51 @@ def _commit(plan: Plan | None) -> Flow[None]:
         raise blame((yield from who_refers(tables, written)), error) from error.__cause__
 
 
-def commit(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+def commit(plan: Plan, checks: Checks, applies: bool = False) -> Flow[dict[int, object]]:
     """Check and write in one transaction.
 
-    A plan of one plain row needs no transaction of its own.
+    A plan of one plain row needs no transaction of its own. A store that *applies* is sent a whole
+    plan at once; if it is refused, it is written again step by step, which finds out why.
     """
     if plan.is_single and checks.is_empty:
         return (yield from write(plan))
-    return (yield from in_transaction(checked(plan, checks), plan))
+    if applies and checks.is_empty and plan.steps and not (plan.has_later or plan.is_blind):
+        made = yield from _apply(plan)
+        if made is not None:
+            return made
+    return (yield from _check_and_write(plan, checks))
+
+
+def _apply(plan: Plan) -> Flow[dict[int, object] | None]:
+    """Write a plan at once; reply with the keys that the store made, ``None`` if it was refused."""
+    replies = yield from Apply(plan.writes(), [_is_exact(step) for step in plan.steps])
+    if replies is None:
+        return None
+    made: dict[int, object] = {}
+    for step, reply in zip(plan.steps, replies, strict=True):
+        if isinstance(step.write, Insert):
+            made.update(zip(step.write.ordinals, reply, strict=False))
+    return made
+
+
+def _is_exact(step: Step) -> bool:
+    """Say whether a write that matches fewer rows than it has is a lost race."""
+    if isinstance(step.write, Delete):
+        return bool(step.write.guards) or step.group is None
+    return isinstance(step.write, Update)
+
+
+def _check_and_write(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+    """Check and write in a transaction in which the checks hold until it commits.
+
+    A store that refuses such a transaction because of others, without saying which of them, is
+    asked once more: what it was refused for has then been committed, and is found by the checks.
+    """
+    level = level_for(checks)
+    try:
+        return (yield from in_transaction(checked(plan, checks), plan, level))
+    except SnapshotStale:
+        return (yield from in_transaction(checked(plan, checks), plan, level))
 
 
 def commit_after_reading(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
@@ -129,7 +176,7 @@ def commit_after_reading(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
     try:
         return (yield from _then_commit(write(plan), plan))
     except BusyRetry:
-        return (yield from in_transaction(checked(plan, checks), plan))
+        return (yield from _check_and_write(plan, checks))
 
 
 def commit_flushed(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
@@ -225,7 +272,21 @@ def write(plan: Plan) -> Flow[dict[int, object]]:
             made.update(zip(operation.ordinals, reply, strict=False))
         elif not isinstance(operation, Sweep) and reply != len(operation.rows):
             yield from _find_losers(plan, number, reply)
+    if not plan.is_single:
+        yield from _learn_versions(plan)
     return made
+
+
+def _learn_versions(plan: Plan) -> Flow[None]:
+    """Read the versions that updates made of whatever was there, for no guard has said it."""
+    for step in plan.steps:
+        group, update = step.group, step.write
+        if group is None or not isinstance(update, Update) or not update.is_blind:
+            continue
+        table, first = update.table, len(update.columns)
+        keys = [row[first : first + len(table.key)] for row in update.rows]
+        rows = yield from _rows_by_key(table, keys, (*table.key, table.version or ""))
+        group.after = [rows[key][-1] for key in keys]
 
 
 def _with_keys(operation: Any, made: dict[int, object]) -> Any:
@@ -241,32 +302,32 @@ def _with_keys(operation: Any, made: dict[int, object]) -> Any:
 def _find_taken(plan: Plan, number: int, operation: Any, error: UniqueError) -> Flow[None]:
     """See whose value is taken: a key that was read as free is a lost race."""
     step, table = plan.steps[number], operation.table
-    if not step.entries:
+    group = step.group
+    if group is None:
         reason = f"a pair of {table.name} that this work would add is there already"
         raise LostRace([], reason) from error.__cause__
     taken = yield from who_has(operation, error)
     losers = [
-        Loser(entry.record.mapper, entry.record.key, 0, row[-1], entry, row)
-        for entry, row in ((step.entries[at], row) for at, row in taken if row is not None)
-        if error.columns == table.key and _was_read_as_free(entry)
+        Loser(group.mapper, record.key, 0, row[-1], record, row)
+        for record, row in ((group.records[at], row) for at, row in taken if row is not None)
+        if error.columns == table.key and _was_read_as_free(group, record)
     ]
     if losers:
         losers += yield from _losers_from(plan, number)
         raise LostRace(losers) from error.__cause__
     if taken:
-        raise take_blame(step.entries[taken[0][0]].record, taken[0][1], error) from error.__cause__
+        raise take_blame(plan, group, taken, error) from error.__cause__
 
 
-def _was_read_as_free(entry: Any) -> bool:
-    record = entry.record
+def _was_read_as_free(group: Group, record: ObjectRecord) -> bool:
     unit = record.instance._origin.unit
-    return entry.action == "insert" and record.key in unit.map_of(record.mapper).absent
+    return group.action == "insert" and record.key in unit.map_of(record.mapper).absent
 
 
 def _find_losers(plan: Plan, number: int, matched: int) -> Flow[None]:
     """See which of the rows were not as expected, and what is there instead."""
     step = plan.steps[number]
-    if not step.entries:
+    if step.group is None:
         reason = f"a pair of {step.write.table.name} that this work would remove is gone already"
         raise LostRace([], reason)
     losers = yield from _losers_from(plan, number, matched)
@@ -283,21 +344,26 @@ def _losers_from(plan: Plan, number: int, matched: int = 0) -> Flow[list[Loser]]
     *matched* rows of the first of them are written already.
     """
     losers: list[Loser] = []
+    judged: set[ObjectRecord] = set()  # a row to be vacated first is told by that alone
     for step in plan.steps[number:]:
-        if isinstance(step.write, Update | Delete) and step.entries:
-            losers += yield from _losers_of(step, step.write, matched)
+        if isinstance(step.write, Update | Delete) and step.group is not None:
+            found = yield from _losers_of(step.group, step.write, matched)
+            losers += (one for one in found if one.record not in judged)
+            if step.group.action == "vacate":
+                judged.update(step.group.records)
         matched = 0
     return losers
 
 
-def _losers_of(step: Step, operation: Update | Delete, matched: int) -> Flow[list[Loser]]:
+def _losers_of(group: Group, operation: Update | Delete, matched: int) -> Flow[list[Loser]]:
     table = operation.table
     set_columns = operation.columns if isinstance(operation, Update) else ()
     start, end = len(set_columns), len(set_columns) + len(table.key)
     rows = {
-        row[start:end]: (entry, row)
-        for entry, row in zip(step.entries, operation.rows, strict=True)
-        if entry.action != "insert"
+        row[start:end]: (record, expected, row)
+        for record, expected, row in zip(
+            group.records, group.versions, operation.rows, strict=False
+        )
     }
     if not rows or (isinstance(operation, Delete) and not operation.guards):
         return []  # an object that was just made; or to be gone, whatever it was, and it is
@@ -307,12 +373,12 @@ def _losers_of(step: Step, operation: Update | Delete, matched: int) -> Flow[lis
     found = yield from _rows_by_key(table, list(rows))
     losers: list[Loser] = []
     done: list[Loser] = []
-    for key, (entry, sent) in rows.items():
+    for key, (record, expected, sent) in rows.items():
         row = found.get(key)
         if row is not None and tuple(row[at] for at in guards) == sent[end:]:
             continue
         version = 0 if row is None else row[-1]
-        loser = Loser(entry.record.mapper, entry.record.key, entry.version, version, entry, row)
+        loser = Loser(group.mapper, record.key, expected, version, record, row)
         if isinstance(operation, Delete):
             is_done = row is None
         else:

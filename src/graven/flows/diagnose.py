@@ -7,12 +7,11 @@ so it can be asked, before the rollback, which rows refer to nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
-from graven.core.plan import Plan
-from graven.core.records import ObjectRecord
+from graven._hints import Any
+from graven.core.plan import Group, Plan
 from graven.errors import ForeignKeyError, UniqueError
-from graven.ops.requests import FetchKeys, Flow, Insert, Inspect, Orphan, Orphans, Update
+from graven.ops.requests import Delete, FetchKeys, Flow, Insert, Inspect, Orphan, Orphans, Update
 from graven.ops.schema import Table
 
 __all__ = ["blame", "suspects", "take_blame", "who_has", "who_refers"]
@@ -25,8 +24,8 @@ def suspects(plan: Plan) -> tuple[list[Table], set[str]]:
     tables: dict[Table, None] = {}
     for step in plan.steps:
         tables[step.write.table] = None
-    for entry in plan.entries:
-        root = entry.record.mapper.root
+    for group in plan.groups:
+        root = group.mapper.root
         tables.update((child.table, None) for child, _ in root.referrers)
         tables.update((table, None) for table, _ in root.link_ends)
     return list(tables), {step.write.table.name for step in plan.steps}
@@ -119,19 +118,50 @@ def _is_that(mine: Row, names: tuple[str, ...], found: Row, every: tuple[str, ..
     return all(found[every.index(name)] == mine[at] for at, name in enumerate(names))
 
 
-def take_blame(record: ObjectRecord, holder: Row | None, error: UniqueError) -> UniqueError:
-    """Return *error* with the object named that wants the value which *holder* has."""
-    mapper = record.mapper
-    table, columns = mapper.table, error.columns or ()
-    key = mapper.key_of(record.instance)
+def _gives_up(plan: Plan, table: Table, columns: tuple[str, ...], holder: Row | None) -> bool:
+    """Say whether *plan* itself changes the *columns* of the row *holder*, or deletes it."""
+    if holder is None:
+        return False
+    key = _key_in(table, holder)
+    for step in plan.steps:
+        write = step.write
+        if write.table is table and isinstance(write, Update | Delete):
+            first = len(write.columns) if isinstance(write, Update) else 0
+            changes = first == 0 or not set(columns).isdisjoint(getattr(write, "columns", ()))
+            if changes and any(row[first : first + len(key)] == key for row in write.rows):
+                return True
+    return False
+
+
+def _key_in(table: Table, row: Row) -> Row:
     every = [column.name for column in table.columns]
+    return tuple(row[every.index(name)] for name in table.key)
+
+
+def take_blame(
+    plan: Plan, group: Group, taken: list[tuple[int, Row | None]], error: UniqueError
+) -> UniqueError:
+    """Return *error* with an object of *group* named, and who has what it wants.
+
+    *taken* is what :func:`who_has` has found, not empty.
+    """
+    mapper, columns = group.mapper, error.columns or ()
+    table = mapper.table
+    given_up = [_gives_up(plan, table, columns, holder) for _, holder in taken]
+    first = given_up.index(False) if False in given_up else 0
+    at, holder = taken[first]
+    key = mapper.key_of(group.records[at].instance)
     who = "another object of the same commit"
+    usually = "usually it was stored before, or somebody else was first"
+    remedy = "choose another value, or load that one with session.get and change it"
     if holder is not None:
-        who = f"{table.name} {_key(tuple(holder[every.index(name)] for name in table.key))}"
+        who = f"{table.name} {_key(_key_in(table, holder))}"
+    if given_up[first]:
+        usually = "that one gives it up only in this same commit, and nothing can stand in for it"
+        remedy = "give that one another value and call session.flush(), then change this one"
     return UniqueError(
         f"cannot write {mapper.name} {key!r}: its {', '.join(columns)} must be unique, and {who} "
-        f"has the same; usually it was stored before, or somebody else was first; nothing was "
-        f"written; choose another value, or load that one with session.get and change it",
+        f"has the same; {usually}; nothing was written; {remedy}",
         statement=error.statement,
         model=mapper.name,
         key=key,

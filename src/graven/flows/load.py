@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import Any
 
+from graven._hints import Any
 from graven.core.query import Load
 from graven.ops.conditions import Select
 from graven.ops.requests import Execute, Fetch, FetchKeys, Flow, Inspect

@@ -7,11 +7,10 @@ there: all of it or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from graven.core.ordering import in_order
 from graven.errors import GravenError, MappingError
-from graven.ops.conditions import Select
 from graven.ops.indexes import covers, wanted_indexes
 from graven.ops.requests import (
     Begin,
@@ -28,19 +27,24 @@ from graven.ops.schema import Column, Table
 __all__ = ["create"]
 
 
-def create(tables: Sequence[Table]) -> Flow[None]:
+def create(tables: Sequence[Table], is_within: bool = False) -> Flow[None]:
     """Make *tables*, or what they lack; a table that others refer to comes before them.
 
-    Added are whole tables, columns that may be null, indexes, and new names of columns
-    (``renamed_from``). Nothing is written unless everything can be: a table that does not fit
-    raises ``MappingError``, which names table, column, what was expected, what was found, and a
-    remedy. Columns that graven does not know stay, if an insert can leave them out. Two processes
-    may create at once.
+    Added are whole tables, columns that may be null, indexes, new names of columns
+    (``renamed_from``), and what an enumeration allows by now. Nothing is written unless everything
+    can be: a table that does not fit raises ``MappingError``, which names table, column, what was
+    expected, what was found, and a remedy. Columns that graven does not know stay, if an insert can
+    leave them out. Two processes may create at once. *is_within* says that a transaction is open,
+    of which all of it becomes a part.
     """
     ordered = _in_order(tables)
-    if not (yield from _missing(ordered)):
+    missing = yield from _missing(ordered)
+    if is_within:
+        for step in missing:
+            yield from step
+    if is_within or not missing:
         return
-    yield from Begin(write=True)
+    yield from Begin(write=True, tables=True)
     try:
         for step in (yield from _missing(ordered)):
             yield from step
@@ -58,19 +62,28 @@ def _in_order(tables: Sequence[Table]) -> list[Table]:
 
 
 def _missing(tables: Iterable[Table]) -> Flow[list[Create]]:
-    """Return what has to be made; raise ``MappingError`` if something stands in the way."""
+    """Return what has to be made; raise ``MappingError`` if something stands in the way.
+
+    References come last, when all tables are there.
+    """
     steps: list[Create] = []
+    references: list[Create] = []
     for table in tables:
         shape = yield from Inspect(table.name)
         if shape is None:
             steps.append(Create(table, whole=True))
+            if table.references:
+                references.append(Create(table, whole=False, references=table.references))
             continue
         step = _difference(table, shape)
         _check_unknown(table, shape, step)
-        if step.renames or step.columns or step.indexes:
+        if step.renames or step.columns or step.indexes or step.choices:
             yield from _check_can_be_added(table, step)
             steps.append(step)
-    return steps
+            added = tuple(one for one in table.references if set(one.columns) & set(step.columns))
+            if added:
+                references.append(Create(table, whole=False, references=added))
+    return steps + references
 
 
 def _difference(table: Table, shape: TableShape) -> Create:
@@ -93,7 +106,19 @@ def _difference(table: Table, shape: TableShape) -> Create:
     lacking = tuple(
         index for index in wanted_indexes(table) if not any(covers(old, index) for old in present)
     )
-    return Create(table, False, tuple(renames), tuple(added), lacking)
+    choices = tuple(_choices_changed(table, shape, new_names))
+    return Create(table, False, tuple(renames), tuple(added), lacking, choices)
+
+
+def _choices_changed(
+    table: Table, shape: TableShape, new_names: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield ``(name of the rule, column)`` where the store allows other choices than the model."""
+    wanted = {column.name: column.choices for column in table.columns}
+    for rule, column, choices in shape.choices:
+        name = new_names.get(column, column)
+        if set(wanted.get(name, choices)) != set(choices):
+            yield rule, name
 
 
 def _check_key(table: Table, shape: TableShape) -> None:
@@ -118,7 +143,7 @@ def _check_column(table: Table, column: Column, shape: TableShape, at: int) -> N
     kinds = shape.kinds[at]
     must_not_be_null = not column.nullable
     if column.kind not in kinds:
-        holds = f"which holds {_listed(sorted(kinds))}"
+        holds = f"which holds {_listed(sorted(kinds)) or 'no value unchanged'}"
         raise _misfit(table, name, f"a column for {column.kind}", f"type {declared!r}, {holds}")
     if column.name not in table.key and must_not_be_null != not_null:
         words = {True: "never null", False: "nullable"}
@@ -138,6 +163,8 @@ def _check_can_be_added(table: Table, step: Create) -> Flow[None]:
     """Refuse to add columns that would need a value in rows that are there."""
     required = [name for name in step.columns if not table.column(name).nullable]
     if required:
+        from graven.ops.conditions import Select
+
         ((rows,),) = yield from Fetch(Select(table, (), limit=1, count=True))
         if rows:
             raise MappingError(

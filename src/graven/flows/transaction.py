@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from graven._hints import TypeVar
+from graven.errors import GravenError
+from graven.ops.requests import (
+    Begin,
+    Commit,
+    Flow,
+    Release,
+    Rollback,
+    RollbackTo,
+    Savepoint,
+)
 
-from graven.ops.requests import Begin, Commit, Flow, Rollback
-
-__all__ = ["begin", "begin_first", "commit_open", "rollback", "rollback_first"]
+__all__ = [
+    "begin",
+    "begin_first",
+    "commit_open",
+    "in_savepoint",
+    "release",
+    "rollback",
+    "rollback_first",
+    "rollback_to",
+    "savepoint",
+]
 
 R = TypeVar("R")
 
@@ -26,9 +44,38 @@ def rollback() -> Flow[None]:
     yield from Rollback()
 
 
-def begin_first(write: bool, body: Flow[R]) -> Flow[R]:
+def savepoint(name: str) -> Flow[None]:
+    """Mark a place of the open transaction."""
+    yield from Savepoint(name)
+
+
+def release(name: str) -> Flow[None]:
+    """Forget a savepoint, and keep what was done since."""
+    yield from Release(name)
+
+
+def rollback_to(name: str) -> Flow[None]:
+    """Undo what was done since a savepoint."""
+    yield from RollbackTo(name)
+
+
+def in_savepoint(body: Flow[R]) -> Flow[R]:
+    """Run *body* in the open transaction, which goes on as if it had not begun if it is refused."""
+    yield from Savepoint("graven_attempt")
+    try:
+        result = yield from body
+    except GravenError:
+        yield from RollbackTo("graven_attempt")
+        raise
+    yield from Release("graven_attempt")
+    return result
+
+
+def begin_first(
+    write: bool, body: Flow[R], isolation: str = "optimistic", nowait: bool = False
+) -> Flow[R]:
     """Begin a transaction, run *body* in it, and leave it open."""
-    yield from Begin(write)
+    yield from Begin(write, isolation=isolation, nowait=nowait)
     return (yield from body)
 
 

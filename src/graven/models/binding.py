@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
-from typing import Any
+from collections.abc import Callable
 from weakref import ref
 
+from graven._hints import Any
 from graven.core.identity import IdentityMap, Origin
-from graven.models.checks import checker, refuse, suspicious
 from graven.models.codegen import raw_source
-from graven.models.faults import Members, unknown_class, unwritable
-from graven.models.fields import DocumentField, ModelField, ReferenceField, ScalarField
+from graven.models.columns import ColumnEncoders
+from graven.models.faults import Members, unknown_class
+from graven.models.fields import ModelField, ReferenceField, ScalarField
+from graven.models.leaving import Codecs, RowWriter, key_fields_of
 from graven.models.source import compile_function
 
 __all__ = ["ModelBinding"]
-
-Codec = Mapping[str, Callable[[Any], Any] | None]
 
 
 _FIND_OR_MAKE = (
@@ -45,197 +43,25 @@ _FIND_OR_MAKE = (
 """The middle of ``hydrate``: the object that is there already, or a new one and its origin."""
 
 
-class ModelBinding:
+class ModelBinding(RowWriter):
     """The functions that carry one model to and from the rows of one kind of backend."""
 
-    def __init__(self, mapper: Any, encoders: Codec, decoders: Codec) -> None:
+    def __init__(
+        self, mapper: Any, encoders: Codecs, decoders: Codecs, column_encoders: ColumnEncoders
+    ) -> None:
         """Generate the functions of *mapper* for the codec of a backend."""
-        self.mapper = mapper
-        self._encoders, self._decoders = encoders, decoders
-        self._update_rows: dict[int, Callable[..., tuple[object, ...]]] = {}
-        self._updates: dict[int, tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]] = {}
-        self.stored_fields = [field for field in mapper.fields if field.columns]
+        super().__init__(mapper, encoders, column_encoders)
+        self._decoders = decoders
         family = (mapper.root, *mapper.root.subclasses)
         self.columns: tuple[str, ...] = tuple(column.name for column in mapper.table.columns)
-        inserted = [field for field in self.stored_fields if not field.said.store_made]
-        names = [name for field in inserted for name in field.columns]
-        if mapper.discriminator is not None:
-            names.append(mapper.root.discriminator_column)
-        self.insert_columns = (*names, mapper.table.version)
-        self.insert_row = self._values_function("insert_row", inserted, purpose="insert")
-        self.key_row = self._key_function()
         self._make_row = {(one.discriminator): self._row_function(one) for one in family}
         flat = self._make_row[None] if len(family) == 1 else None
         self.hydrate = self._flat_hydrate() if flat is not None else self._family_hydrate
-
-    # -- leaving -----------------------------------------------------------------------------------
-
-    def _key_sources(self, names: dict[str, Any]) -> list[str]:
-        """Return the source of each part of the variable ``key`` in store form."""
-        fields = _key_fields(self.mapper)
-        sources = []
-        for index, field in enumerate(fields):
-            part = "key" if len(fields) == 1 else f"key[{index}]"
-            encode = self._encoder(field)
-            if encode is not None:
-                names[f"encode_key_{index}"] = encode
-                part = f"encode_key_{index}({part})"
-            sources.append(part)
-        return sources
-
-    def _key_function(self) -> Callable[[Any], tuple[object, ...]]:
-        """Write ``key_row(key)``: a key in store form."""
-        names: dict[str, Any] = {}
-        body = [f"return ({''.join(f'{part}, ' for part in self._key_sources(names))})"]
-        return compile_function(self.mapper.name, "key_row", "key", body, names)  # type: ignore[no-any-return]
-
-    def update_row(self, bits: int) -> Callable[..., tuple[object, ...]]:
-        """Return the function that makes the row of an update guarded by the version."""
-        found = self._update_rows.get(bits)
-        if found is None:
-            fields = self._fields_in(bits)
-            found = self._update_rows[bits] = self._values_function("update_row", fields, "update")
-        return found
-
-    def _fields_in(self, bits: int) -> list[ModelField]:
-        return [
-            field
-            for index, field in enumerate(self.mapper.fields)
-            if bits >> index & 1 and field.columns
-        ]
-
-    def update(self, bits: int) -> tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]:
-        """Return the columns of the fields whose bits are set, and what makes their values."""
-        found = self._updates.get(bits)
-        if found is None:
-            fields = self._fields_in(bits)
-            columns = tuple(name for field in fields for name in field.columns)
-            found = self._updates[bits] = columns, self._values_function("values", fields)
-        return found
-
-    def clean_row(self, bits: int, image: tuple[Any, ...]) -> tuple[object, ...]:
-        """Return the columns of the fields whose bits are set, of an image, in store form."""
-        row: list[object] = []
-        for index, field in enumerate(self.mapper.fields):
-            if bits >> index & 1 and field.columns:
-                row.extend(self._encode_captured(field, image[index]))
-        return tuple(row)
-
-    def _encode_captured(self, field: ModelField, captured: Any) -> Sequence[object]:
-        if isinstance(field, ReferenceField):
-            if captured is None:
-                return [None] * len(field.columns)
-            parts = captured if len(field.columns) > 1 else (captured,)
-            encoders = [self._encoder(one) for one in _key_fields(field.target)]
-            return [
-                encode(one) if encode else one for encode, one in zip(encoders, parts, strict=True)
-            ]
-        encode = self._encoder(field) if isinstance(field, ScalarField) else None
-        return [encode(captured) if encode is not None and captured is not None else captured]
-
-    def _encoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
-        """Return the function from value to store form; a float that was checked needs none."""
-        if issubclass(field.type.python, enum.Enum):
-            return attrgetter("_name_" if field.type.by_name else "_value_")
-        return None if field.type.kind == "float" else self._encoders[field.type.kind]
 
     def _decoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
         if issubclass(field.type.python, enum.Enum):
             return Members(field).__getitem__
         return self._decoders[field.type.kind]
-
-    def _values_function(
-        self, title: str, fields: Sequence[ModelField], purpose: str = ""
-    ) -> Callable[..., tuple[object, ...]]:
-        """Write the function that checks the values of an object and returns them in store form."""
-        names: dict[str, Any] = {}
-        body: list[str] = []
-        results: list[str] = []
-        for field in fields:
-            if isinstance(field, ReferenceField):
-                results += self._reference_source(field, names, body)
-            elif isinstance(field, DocumentField):
-                names[f"encode_{field.name}"] = field.encode
-                body.append(f"v_{field.name} = encode_{field.name}(o, o.{field.name})")
-                results.append(f"v_{field.name}")
-            elif isinstance(field, ScalarField):
-                self._scalar_source(field, names, body)
-                results.append(f"v_{field.name}")
-        names["unwritable"] = unwritable
-        body = ["try:", *(f"    {line}" for line in body or ["pass"])]
-        body += [
-            "except (AttributeError, OverflowError) as error:",
-            "    raise unwritable(o, error)",
-        ]
-        if purpose == "insert" and self.mapper.discriminator is not None:
-            results.append(repr(self.mapper.discriminator))
-        signature = "o, later"
-        if purpose == "insert":
-            results.append("version")
-            signature += ", version"
-        elif purpose == "update":
-            results += [*self._key_sources(names), "version"]
-            signature += ", key, version"
-        body.append(f"return ({''.join(f'{result}, ' for result in results)})")
-        return compile_function(self.mapper.name, title, signature, body, names)  # type: ignore[no-any-return]
-
-    def _scalar_source(self, field: ScalarField, names: dict[str, Any], body: list[str]) -> None:
-        name, python = field.name, field.type.python
-        names[f"T_{name}"] = python
-        key_of = self.mapper.key_of
-        names[f"check_{name}"] = checker(
-            self.mapper.name, name, python, field.type.kind, field.nullable, key_of
-        )
-        value = f"v_{name}"
-        body.append(f"{value} = o.{name}")
-        indent = ""
-        if field.nullable:
-            body.append(f"if {value} is not None:")
-            indent = "    "
-        body.append(f"{indent}if {suspicious(field.type.kind, python, value, f'T_{name}')}:")
-        body.append(f"{indent}    {value} = check_{name}(o, {value})")
-        encode = self._encoder(field)
-        if encode is not None:
-            names[f"encode_{name}"] = encode
-            body.append(f"{indent}{value} = encode_{name}({value})")
-
-    def _reference_source(
-        self, field: ReferenceField, names: dict[str, Any], body: list[str]
-    ) -> list[str]:
-        name, target = field.name, field.target
-        value = f"v_{name}"
-        parts = [f"p{index}_{name}" for index in range(len(field.columns))]
-        names[f"T_{name}"] = target.model
-        names[f"refuse_{name}"] = self._reference_refuser(field)
-        body += [f"{value} = o.{name}", f"if {value} is None:"]
-        if field.nullable:
-            body.append("    " + " = ".join([*parts, "None"]))
-        else:
-            body.append(f"    refuse_{name}(o, {value})")
-        body += [
-            "else:",
-            f"    if not isinstance({value}, T_{name}): refuse_{name}(o, {value})",
-        ]
-        for part, key_name in zip(parts, target.key_fields, strict=True):
-            body.append(f"    {part} = {value}.{key_name}")
-            encode = self._encoder(target.field(key_name))
-            if target.store_made:
-                body.append(f"    if {part} is None: {part} = later({value})")
-            elif encode is not None:
-                names[f"encode_{part}"] = encode
-                body.append(f"    {part} = encode_{part}({part})")
-        return parts
-
-    def _reference_refuser(self, field: ReferenceField) -> Callable[[Any, Any], None]:
-        expected = field.target.name + (" or None" if field.nullable else "")
-
-        def refuse_value(instance: Any, value: Any) -> None:
-            key = self.mapper.key_of(instance)
-            raise refuse(self.mapper.name, key, field.name, value, expected)
-
-        return refuse_value
-
-    # -- arriving ----------------------------------------------------------------------------------
 
     def _raw_sources(self, mapper: Any, names: dict[str, Any]) -> list[tuple[ModelField, str]]:
         """Return, for each field, the source that makes its raw form of a row's columns."""
@@ -259,7 +85,7 @@ class ModelBinding:
                         field.nullable,
                         names,
                     )
-                    for source, part in zip(columns, _key_fields(field.target), strict=True)
+                    for source, part in zip(columns, key_fields_of(field.target), strict=True)
                 ]
                 whole = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
                 if len(parts) > 1:
@@ -381,10 +207,6 @@ class ModelBinding:
     def key_in(self, row: tuple[Any, ...]) -> Any:
         """Return the key of a fetched row."""
         return _key_in(self.mapper, self.image(row)[0])
-
-
-def _key_fields(mapper: Any) -> list[Any]:
-    return [mapper.field(name) for name in mapper.key_fields]
 
 
 def _key_in(mapper: Any, image: tuple[Any, ...]) -> Any:

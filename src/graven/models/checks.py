@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
+from graven._hints import Any
 from graven.errors import DataError
 
 __all__ = [
@@ -142,7 +142,8 @@ def suspicious(kind: str, python: type, name: str, type_name: str) -> str:
     extra = {
         "str": f" or '\\0' in {name}",
         "float": f" or {name} != {name}",
-        "datetime": f" or {name}.tzinfo is None",
+        "datetime": f" or {name}.tzinfo is None or not 1 < {name}.year < 9999",
+        "timedelta": f" or not -100_000_000 < {name}.days < 100_000_000",
         "naive": f" or {name}.tzinfo is not None",
         "time": f" or {name}.tzinfo is not None",
         "decimal": f" or not {name}.is_finite()",

@@ -7,12 +7,15 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
 
+from graven._hints import TYPE_CHECKING, Any
 from graven.core.values import ABSENT, same
 from graven.models.declarations import MISSING
 from graven.models.fields import ModelField, ReferenceField
 from graven.models.source import compile_function
+
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "SET_CLASS",
@@ -21,7 +24,6 @@ __all__ = [
     "make_constructor",
     "make_guard",
     "make_has_strangers",
-    "make_key_of",
     "make_prepare",
     "make_set_key",
     "make_snapshot",
@@ -46,6 +48,9 @@ def make_constructor(model: str, fields: Sequence[ModelField], hooks: Any, post_
             names[f"_make_{field.name}"] = said.default_factory
             parameters.append(f"{field.name}=_MISSING")
             value = f"_make_{field.name}() if {field.name} is _MISSING else {field.name}"
+            if said.graven_made:
+                body.append(f"_self._made = {value.removesuffix(field.name)}None")
+                value = f"_self._made or {field.name}"
         elif said.default is not MISSING:
             names[f"_default_{field.name}"] = said.default
             parameters.append(f"{field.name}=_default_{field.name}")
@@ -73,7 +78,8 @@ def make_prepare(model: str, fields: Sequence[ModelField]) -> Any:
         said = field.said
         if said.default_factory is not None:
             names[f"make_{field.name}"] = said.default_factory
-            body.append(f"o.{field.name} = make_{field.name}()")
+            made = f"o.{field.name} = o._made" if said.graven_made else f"o.{field.name}"
+            body.append(f"{made} = make_{field.name}()")
         elif said.default is not MISSING:
             names[f"default_{field.name}"] = said.default
             body.append(f"o.{field.name} = default_{field.name}")
@@ -132,14 +138,19 @@ def make_changed(model: str, fields: Sequence[ModelField]) -> Any:
                 f"if value is not clean[{index}] and not same(value, clean[{index}]):",
                 f"    bits |= {bit}",
             ]
-    return compile_function(model, "changed", "o, clean", [*body, "return bits"], names)
+    names["changed_at_all"] = lambda instance, clean: _changed_singly(fields, instance, clean)
+    body = ["try:", *(f"    {line}" for line in body)]
+    body += ["    return bits", "except AttributeError:", "    return changed_at_all(o, clean)"]
+    return compile_function(model, "changed", "o, clean", body, names)
 
 
-def make_key_of(model: str, names: Sequence[str]) -> Any:
-    """Write ``key_of(o)``; the key of several fields is a tuple."""
-    parts = ", ".join(f"o.{name}" for name in names)
-    result = parts if len(names) == 1 else f"({parts})"
-    return compile_function(model, "key_of", "o", [f"return {result}"], {})
+def _changed_singly(fields: Sequence[ModelField], instance: Any, clean: tuple[Any, ...]) -> int:
+    """Compare an object of which a value was deleted: the field counts as changed."""
+    return sum(
+        1 << index
+        for index, field in enumerate(fields)
+        if not same(field.capture(instance), clean[index])
+    )
 
 
 def make_set_key(model: str, names: Sequence[str]) -> Any:
@@ -162,7 +173,9 @@ def make_has_strangers(model: str, fields: Sequence[ModelField]) -> Any:
         for field in fields
         if field.form == "reference"
     ]
-    return compile_function(model, "has_strangers", "o", [f"return {' or '.join(terms)}"], names)
+    # a reference that was deleted is for the commit to refuse: it is no reason to look no further
+    body = ["try:", f"    return {' or '.join(terms)}", "except AttributeError:", "    return True"]
+    return compile_function(model, "has_strangers", "o", body, names)
 
 
 def make_adopt(model: str, fields: Sequence[ModelField]) -> Any:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Any
 
+from graven._hints import Any
 from graven.core.mapper import Mapper
 from graven.errors import QueryError
 from graven.models.checks import fits, unstorable
@@ -16,7 +16,16 @@ from graven.models.fields import ModelField, ReferenceField
 from graven.models.types import member_value
 from graven.ops.conditions import And, Compare, Condition, In, Like, Not, Or, Order, Path, Step
 
-__all__ = ["FieldExpression", "asc", "desc", "expression_for", "ilike", "in_", "like"]
+__all__ = [
+    "FieldExpression",
+    "KeyExpression",
+    "asc",
+    "desc",
+    "expression_for",
+    "ilike",
+    "in_",
+    "like",
+]
 
 
 class FieldExpression:
@@ -51,15 +60,18 @@ class FieldExpression:
                 field=field.name,
             )
         target = field.target
-        if name not in target.field_index:
+        step = Step(field.columns, target.root.table)
+        steps, parents = (*self._steps, step), (*self._parents, field)
+        if name in target.field_index:
+            return FieldExpression(self._owner, target, target.field(name), steps, parents)
+        reference = name.removesuffix("_id")
+        if reference == name or reference not in {one.name for one in target.references}:
             raise QueryError(
                 f"cannot follow {self!r} to {name!r}: {target.name} has no such field.",
                 model=target.name,
                 field=name,
             )
-        step = Step(field.columns, target.root.table)
-        steps, parents = (*self._steps, step), (*self._parents, field)
-        return FieldExpression(self._owner, target, target.field(name), steps, parents)
+        return KeyExpression(self._owner, target, target.field(reference), steps, parents)
 
     def __repr__(self) -> str:
         names = [self._owner.name, *(field.name for field in self._parents), self._field.name]
@@ -92,6 +104,25 @@ class FieldExpression:
 
     def __ge__(self, other: object) -> Condition:
         return compare(">=", self, other)
+
+
+class KeyExpression(FieldExpression):
+    """The key of a reference as a query sees it: it is compared and ordered by, not followed."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> FieldExpression:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise QueryError(
+            f"cannot follow {self!r} to {name!r}: it is a key. Follow the reference itself, "
+            f"{self._field.name}.",
+            model=self._mapper.name,
+            field=self._field.name,
+        )
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}_id"
 
 
 def expression_for(mapper: Any, field: ModelField) -> FieldExpression:
@@ -168,11 +199,17 @@ def _key_values(
     parts = value if len(field.columns) > 1 else (value,)
     if not isinstance(parts, tuple) or len(parts) != len(field.columns):
         raise _misfit(expression, value, f"a {field.target.name} or its key")
+    stored = []
     for name, part in zip(field.target.key_fields, parts, strict=True):
-        python = field.target.field(name).type.python
+        kind = field.target.field(name).type
+        python = kind.python
+        expected = f"a {field.target.name} or its key, {python.__name__}"
         if not fits(part, python):
-            raise _misfit(expression, value, f"a {field.target.name} or its key, {python.__name__}")
-    return parts
+            raise _misfit(expression, value, expected)
+        if why := unstorable(kind.kind, part):
+            raise _misfit(expression, value, expected, why)
+        stored.append(member_value(kind, part) if isinstance(part, enum.Enum) else part)
+    return tuple(stored)
 
 
 def _misfit(expression: FieldExpression, value: object, expected: str, why: str = "") -> QueryError:

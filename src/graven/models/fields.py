@@ -8,11 +8,10 @@ members of a list.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from graven._hints import Any
 from graven.core.values import ABSENT, same
 from graven.errors import DataError, MappingError
-from graven.models.checks import refuse
 from graven.models.declarations import Declaration
 from graven.models.types import FieldType
 from graven.ops.schema import Column, Table
@@ -36,7 +35,6 @@ class Unfit:
     __slots__ = ("value",)
 
     def __init__(self, value: object) -> None:
-        """Keep the value as it is."""
         self.value = value
 
     def __eq__(self, other: object) -> bool:
@@ -46,6 +44,9 @@ class Unfit:
         return id(self.value)
 
 
+NO_VALUE = Unfit(ABSENT)  #: stands for the value of a scalar that was deleted
+
+
 class ModelField:
     """What all fields have: a name, a form, the declaration, the slots, and the columns."""
 
@@ -53,7 +54,6 @@ class ModelField:
     watched = False
 
     def __init__(self, owner: str, name: str, kind: FieldType, said: Declaration) -> None:
-        """Make the field *name* of the model *owner*."""
         self.owner = owner
         self.name = name
         self.type = kind
@@ -118,17 +118,20 @@ class ScalarField(ModelField):
     form = "scalar"
 
     def __init__(self, owner: str, name: str, kind: FieldType, said: Declaration) -> None:
-        """Make the field and its column."""
         super().__init__(owner, name, kind, said)
         self.column_values = (self._column(name, kind.kind, kind.nullable),)
 
     def capture(self, instance: Any) -> object:
-        """Return the value."""
-        return self.value.__get__(instance)
+        """Return the value; where there is none, what the commit refuses."""
+        value = self.loaded(instance)
+        return NO_VALUE if value is ABSENT else value
 
     def restore(self, instance: Any, captured: object) -> None:
         """Set the value."""
-        self.value.__set__(instance, captured)
+        if captured is NO_VALUE:
+            self.unload(instance)
+        else:
+            self.value.__set__(instance, captured)
 
     def renew(self, instance: Any, raw: Any) -> None:
         """Set the value."""
@@ -269,6 +272,8 @@ class DocumentField(ModelField):
         expected = getattr(self.type.annotation, "__name__", None) or str(self.type.annotation)
         if "recursion" in why:
             why = "It contains itself, or is nested too deeply."
+        from graven.models.checks import refuse
+
         why += "" if why.endswith(".") else "."
         return refuse(self.owner, _key_of(instance), self.name, value, str(expected), why)
 
@@ -372,6 +377,8 @@ class ListField(ModelField):
 
     def refuse(self, instance: Any, value: object) -> DataError:
         """Make the error for a list that is none, or a member that is of another class."""
+        from graven.models.checks import refuse
+
         expected = f"a list of {self.type.target.__name__}"
         return refuse(self.owner, _key_of(instance), self.name, value, expected)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from _thread import RLock  # starts no thread, and takes no time to import
 from collections.abc import Callable
-from typing import Any
 
+from graven._hints import Any
 from graven.core.mapper import Mapper
 from graven.core.values import ABSENT
 from graven.errors import MappingError
-from graven.models import codegen
+from graven.models.attributes import expose_keys
 from graven.models.declarations import Declaration
-from graven.models.expressions import expression_for
 from graven.models.fields import (
     DocumentField,
     LinksField,
@@ -20,7 +19,7 @@ from graven.models.fields import (
     ReferenceField,
     ScalarField,
 )
-from graven.models.model import Model, ModelType, hooks, known_models, leads_nowhere, not_loaded
+from graven.models.model import Model, ModelType, known_models
 from graven.models.rules import (
     check_columns,
     check_declaration,
@@ -59,9 +58,11 @@ class ModelMapper(Mapper):
 
     def __getattr__(self, name: str) -> Any:
         """Generate a function of the class at its first use."""
-        if name not in _GENERATED:
+        from graven.models.generated import GENERATED
+
+        if name not in GENERATED:
             raise AttributeError(name)
-        found = _GENERATED[name](self)
+        found = GENERATED[name](self)
         setattr(self, name, found)
         return found
 
@@ -69,6 +70,8 @@ class ModelMapper(Mapper):
         """Return the query field of that *name*."""
         found = self.expressions.get(name)
         if found is None:
+            from graven.models.expressions import expression_for
+
             found = self.expressions[name] = expression_for(self, self.field(name))
         return found
 
@@ -77,28 +80,34 @@ class ModelMapper(Mapper):
 
         :raises NotLoadedError: where reading must not query.
         """
-        if isinstance(field, ScalarField):
+        origin = instance._origin
+        unit = None if origin is None else origin.unit
+        is_new = unit is None or origin is getattr(unit, "fresh", None)
+        is_key = isinstance(field, ReferenceField) and field.key_in(instance) is not None
+        if isinstance(field, ScalarField) or (is_new and not is_key):
             raise AttributeError(
                 f"{self.name!r} object has no value for {field.name!r}",
                 name=field.name,
                 obj=instance,
             )
-        origin = instance._origin
-        if isinstance(field, DocumentField):
+        if unit is not None and isinstance(field, DocumentField):
             value = field.load(instance)
-            if origin is not None:
-                origin.unit.watch(instance)
+            unit.watch(instance)
             return value
         if isinstance(field, ReferenceField):
             key = field.raw.__get__(instance)
-            value = None if key is None or origin is None else origin.unit.find(field.target, key)
+            value = None if key is None or unit is None else unit.find(field.target, key)
             if value is not None or key is None:
                 field.value.__set__(instance, value)
                 return value
-        if origin is None or origin.unit.loader is None:
+        if unit is None or unit.loader is None:
+            from graven.models.faults import not_loaded
+
             raise not_loaded(self, instance, field.name)
-        value = origin.unit.loader(self, field, instance)
+        value = unit.loader(self, field, instance)
         if value is ABSENT:
+            from graven.models.faults import leads_nowhere
+
             raise leads_nowhere(self, instance, field)
         return value
 
@@ -122,7 +131,10 @@ def _resolve_fields(model: Any) -> list[ModelField]:
         hint = evaluate(annotation, names, model.__name__, name)
         field = _make_field(model.__name__, name, resolve(hint, _is_model), said)
         if isinstance(field, DocumentField):
+            from graven.models.holding import check_held
+
             field.check_annotation()
+            check_held(field)
         fields.append(field)
     if not any(field.said.is_key for field in fields):
         fields.insert(0, _default_key(model, fields))
@@ -136,7 +148,7 @@ def _default_key(model: Any, fields: list[ModelField]) -> ModelField:
             return fields.pop(index)
     from graven.models.keys import UUID, uuid7
 
-    said = Declaration(is_key=True, default_factory=uuid7)
+    said = Declaration(is_key=True, graven_made=True, default_factory=uuid7)
     return ScalarField(model.__name__, "id", FieldType("scalar", kind="uuid", python=UUID), said)
 
 
@@ -168,6 +180,11 @@ def lay_out(model: Any) -> ModelMapper:
                 if not one._has_own_init:
                     one.__init__ = Model.__init__
                 one._mapper, one._names = mapper, {}
+                expose_keys(one, mapper)
+                if any(field.said.precision for field in mapper.fields):
+                    from graven.models.rounding import install_rounding
+
+                    install_rounding(one, mapper)
         return model._mapper  # type: ignore[no-any-return]
 
 
@@ -281,35 +298,3 @@ def _join(mapper: ModelMapper, field: Any) -> None:
         target.root.referrers.append((mapper, field))
     elif field.form == "owned":
         field.inverse.is_owner = True
-
-
-def _make_guard_class(mapper: ModelMapper) -> Any:
-    """Make the hidden subclass that clean objects are of."""
-    model = mapper.model
-    namespace = {
-        "_is_guard": True,
-        "__slots__": (),
-        "__module__": model.__module__,
-        "__qualname__": model.__qualname__,
-        "__doc__": model.__doc__,
-        "__class__": property(lambda _: model),
-        "__setattr__": codegen.make_guard(mapper.name, mapper.fields, model),
-        "__hash__": object.__hash__,
-    }
-    return type.__new__(ModelType, model.__name__, (model,), namespace)
-
-
-_GENERATED: dict[str, Callable[[ModelMapper], Any]] = {
-    "construct": lambda one: codegen.make_constructor(
-        one.name, one.fields, hooks, hasattr(one.model, "__post_init__")
-    ),
-    "key_of": lambda one: codegen.make_key_of(one.name, one.key_fields),
-    "prepare": lambda one: codegen.make_prepare(one.name, one.fields),
-    "set_key": lambda one: codegen.make_set_key(one.name, one.key_fields),
-    "snapshot": lambda one: codegen.make_snapshot(one.name, one.fields),
-    "changed": lambda one: codegen.make_changed(one.name, one.fields),
-    "adopt": lambda one: codegen.make_adopt(one.name, one.fields),
-    "has_strangers": lambda one: codegen.make_has_strangers(one.name, one.fields),
-    "guard": _make_guard_class,
-}
-"""What is generated for a class when it is first asked for: compiling it all takes milliseconds."""

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import sys
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
+from graven._hints import TYPE_CHECKING, Any, dataclass_transform
 from graven.core.values import ABSENT
-from graven.errors import MappingError, NotFoundError, NotLoadedError, UsageError
-from graven.models.checks import shown
-from graven.models.declarations import MISSING, Declaration, field, key, many_to_many, owned
-from graven.models.rules import check_body, check_options, check_shadows
-from graven.models.types import evaluate, is_scalar_annotation, names_in
+from graven.errors import MappingError, UsageError
+from graven.models.declarations import (
+    MISSING,
+    Declaration,
+    check_body,
+    check_options,
+    check_shadows,
+    field,
+    key,
+    many_to_many,
+    owned,
+)
+from graven.models.types import evaluate, is_class_variable, is_scalar_annotation, names_in
 
 __all__ = ["Hooks", "Model", "ModelType", "hooks"]
 
@@ -47,12 +55,6 @@ def _annotations(namespace: dict[str, Any]) -> dict[str, Any]:
     annotationlib = __import__("annotationlib")
     form = annotationlib.Format.FORWARDREF
     return dict(annotationlib.call_annotate_function(annotate, form))
-
-
-def _is_field(name: str, annotation: Any) -> bool:
-    text = annotation if isinstance(annotation, str) else ""
-    is_class_variable = "ClassVar" in text or getattr(annotation, "__origin__", None) is ClassVar
-    return not name.startswith("_") and annotation is not ClassVar and not is_class_variable
 
 
 def _local_names(frame: Any) -> dict[str, Any]:
@@ -118,7 +120,7 @@ class ModelType(type):
         annotations = {
             each: annotation
             for each, annotation in _annotations(namespace).items()
-            if _is_field(each, annotation)
+            if not each.startswith("_") and not is_class_variable(annotation)
         }
         is_abstract = options.pop("abstract", False) or not bases
         parents = [base for base in bases if isinstance(base, ModelType)]
@@ -218,7 +220,7 @@ class ModelType(type):
         is_root = all(parent._root._is_abstract for parent in parents)
         slots = list(own)
         if is_root and not any(said.is_key for _, said in declared.values()):
-            slots += ["id"] if "id" not in slots else []
+            slots += ["id", "_made"] if "id" not in slots else []
         slots += [
             f"_raw_{name}"
             for name in own
@@ -232,6 +234,14 @@ class ModelType(type):
         if type(value) is _SLOT_TYPE and not name.startswith("_"):
             return mapper_of(cls).expression(name)
         return value
+
+    def __getattr__(cls, name: str) -> Any:
+        """Lay the model out if *name* may be the key of a reference, which it has only then."""
+        reference = name.removesuffix("_id")
+        if reference != name and reference in cls._declared and cls._mapper is None:
+            mapper_of(cls)
+            return getattr(cls, name)
+        raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
 
     def __repr__(cls) -> str:
         return f"<model {cls.__module__}.{cls.__qualname__}>"
@@ -280,6 +290,17 @@ def known_models(model: Any) -> dict[str, Any]:
     return {name: max(found, key=nearness) for name, found in _models.items()}
 
 
+def models_named(name: str) -> tuple[Any, ...]:
+    """Return the stored models of that name; of one that was defined anew, the newest."""
+    newest = {(one.__module__, one.__qualname__): one for one in _models.get(name, ())}
+    return tuple(newest.values())
+
+
+def all_models() -> list[Any]:
+    """Return every stored model."""
+    return [one for found in _models.values() for one in found]
+
+
 def _keep_init(cls: Any) -> None:
     """Let a constructor of the user's own find a prepared object, and base constructors."""
     for base in cls.__mro__[1:]:
@@ -307,11 +328,13 @@ def mapper_of(model: Any) -> Any:
     :raises MappingError: if it cannot be stored as declared; ``UsageError`` if it is no model.
     """
     if not isinstance(model, ModelType):
+        from graven.models.checks import shown
+
         raise UsageError(
             f"cannot use {shown(model)} as a model: a class that is derived from graven.Model is "
             "needed. Give the class itself, neither its name nor one of its objects."
         )
-    mapper = model._mapper
+    mapper = type.__getattribute__(model, "_mapper")  # it is no field: quicker without asking
     if mapper is None:
         from graven.models.mapping import lay_out
 
@@ -348,6 +371,8 @@ class Model(metaclass=ModelType):
 
     def __repr__(self) -> str:
         """Show the values and the keys of references; nothing is loaded, and nothing fails."""
+        from graven.models.checks import shown
+
         try:
             mapper = mapper_of(type(self))
         except MappingError:
@@ -372,28 +397,3 @@ class Model(metaclass=ModelType):
             "copy would have no part in it. Make a new object of the values that you need; to hand "
             "one to another process, send its key and get it there."
         )
-
-
-def leads_nowhere(mapper: Any, instance: Any, field: Any) -> NotFoundError:
-    """Make the error for a reference to an object that is not there."""
-    target, key = field.target, field.key_in(instance)
-    return NotFoundError(
-        f"cannot read {mapper.name}.{field.name} of {mapper.name} {mapper.key_of(instance)!r}: it "
-        f"refers to {target.name} {key!r}, which is not there. Somebody has deleted that since, "
-        "or wrote past graven with foreign keys off. Set the reference anew, or refresh it.",
-        model=target.name,
-        key=key,
-    )
-
-
-def not_loaded(mapper: Any, instance: Any, name: str) -> NotLoadedError:
-    """Make the error for a field that is read where reading must not query."""
-    return NotLoadedError(
-        f"cannot read {mapper.name}.{name} of {mapper.name} {mapper.key_of(instance)!r}: it is not "
-        "loaded, and reading an attribute does not query here, because the object belongs to an "
-        "async session or its session has ended. Load it with the query, as in "
-        f"query({mapper.name}).include({mapper.name}.{name}), or get the object by its key.",
-        model=mapper.name,
-        key=mapper.key_of(instance),
-        field=name,
-    )

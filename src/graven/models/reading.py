@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 
+from graven._hints import Any
 from graven.core.values import ABSENT
 from graven.models.fields import ModelField, ReferenceField, ScalarField
 from graven.models.model import mapper_of
@@ -30,14 +30,18 @@ def column_value(instance: Any, column: str) -> Any:
 
 def _value_in(instance: Any, field: ModelField, column: str) -> Any:
     if isinstance(field, ReferenceField):
-        key = field.key_in(instance)
-        return key if key is None or len(field.columns) == 1 else key[field.columns.index(column)]
-    if isinstance(field, ScalarField):
-        value = field.capture(instance)
-        if isinstance(value, enum.Enum) and isinstance(value, field.type.python):
-            return member_value(field.type, value)
-        return value
-    return field.capture(instance)
+        key, at = field.key_in(instance), field.columns.index(column)
+        part = key if key is None or len(field.columns) == 1 else key[at]
+        return _as_stored(field.target.field(field.target.key_fields[at]), part)
+    value = field.capture(instance)
+    return _as_stored(field, value) if isinstance(field, ScalarField) else value
+
+
+def _as_stored(field: Any, value: Any) -> Any:
+    """Return what stands for the value of a scalar in its column."""
+    if isinstance(value, enum.Enum) and isinstance(value, field.type.python):
+        return member_value(field.type, value)
+    return value
 
 
 def step_field(instance: Any, step: Step) -> ReferenceField | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
+from graven._hints import Any
 from graven.errors import MappingError
-from graven.models.declarations import MISSING, Declaration
+from graven.models.declarations import Declaration
 from graven.models.fields import ModelField, ReferenceField
 from graven.models.types import FieldType, models_inside
 
@@ -15,67 +15,11 @@ __all__ = [
     "check_declaration",
     "check_family",
     "check_keys",
-    "check_options",
     "check_owner",
 ]
 
-OPTIONS = ("guard", "indexes", "table", "unique")
 
-
-def check_options(model: str, options: Mapping[str, Any], is_subclass: bool) -> None:
-    """Refuse class options that do not exist, or that belong to the base of the family."""
-    unknown = next((name for name in options if name not in OPTIONS), None)
-    if unknown is not None:
-        raise MappingError(
-            f"cannot define {model}: it has an option {unknown!r}, and there is none of that name. "
-            f"The options are {', '.join(OPTIONS)} and abstract; correct the spelling.",
-            model=model,
-        )
-    base_only = next((name for name in ("table", "guard") if is_subclass and name in options), None)
-    if base_only is not None:
-        raise MappingError(
-            f"cannot define {model} with the option {base_only!r}: it shares the table of its "
-            "base, which decides that. Give the option to the base, or make the base abstract.",
-            model=model,
-        )
-
-
-def check_body(model: str, annotations: Mapping[str, Any], namespace: Mapping[str, Any]) -> None:
-    """Refuse defaults that all objects would share, and a field and a method of one name."""
-    for name in annotations:
-        default = namespace.get(name, MISSING)
-        if isinstance(default, Declaration):
-            default = default.default
-        if isinstance(default, property | classmethod | staticmethod) or hasattr(
-            default, "__code__"
-        ):
-            raise MappingError(
-                f"cannot define {model}: {name!r} is annotated as a field, and also the name of a "
-                "method or property. Rename one of them.",
-                model=model,
-                field=name,
-            )
-        if type(default).__hash__ is None:
-            raise MappingError(
-                f"cannot define {model}.{name} with the default {default!r:.80}: all objects would "
-                "share the one value and its changes. Make one for each object, with "
-                "field(default_factory=...).",
-                model=model,
-                field=name,
-            )
-
-
-def check_shadows(model: str, names: Collection[str], inherited: Collection[str]) -> None:
-    """Refuse a class attribute that hides an inherited field."""
-    hidden = next((name for name in inherited if name in names), None)
-    if hidden is not None:
-        raise MappingError(
-            f"cannot define {model}: its attribute {hidden!r} hides the field of that name that it "
-            "inherits. To give the field another default, annotate it again; otherwise rename the "
-            "attribute.",
-            model=model,
-            field=hidden,
-        )
+_TIMES = ("datetime", "naive", "time", "timedelta")
 
 
 def check_declaration(
@@ -94,6 +38,8 @@ def check_declaration(
         why = f"on_delete={said.on_delete!r} goes with a reference to a model. Leave it out."
     elif said.on_delete == "set_null" and not kind.nullable:
         why = 'on_delete="set_null" needs a reference that may be None. Annotate it so.'
+    elif said.precision is not None and kind.kind not in _TIMES:
+        why = f"precision={said.precision!r} goes with a time, and this is none. Leave it out."
     elif kind.form == "document" and (inner := models_inside(kind.annotation, is_model)):
         why = (
             f"it has {inner[0].__name__} inside a value, and a model is always referred to. "

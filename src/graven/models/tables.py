@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
+from graven._hints import Any
 from graven.core.mapper import Mapper
 from graven.errors import MappingError
 from graven.models.fields import LinksField, ReferenceField
 from graven.ops.schema import Column, Reference, Table
 
-__all__ = ["make_link_tables", "make_table", "snake_case", "table_name"]
+__all__ = ["make_link_tables", "make_table", "snake_case", "table_name", "tables_of"]
 
 
 def snake_case(name: str) -> str:
@@ -183,3 +183,24 @@ def _side(mapper: Any, prefix: str) -> list[Column]:
     if len(mapper.key_columns) == 1:
         return [Column(f"{prefix}_id", mapper.key_columns[0].kind)]
     return [Column(f"{prefix}_{column.name}", column.kind) for column in mapper.key_columns]
+
+
+def tables_of(mappers: Iterable[Any]) -> tuple[Table, ...]:
+    """Return the tables of *mappers* and of all they reach, each once, the mappers' own first."""
+    tables: dict[Table, None] = {}
+    links: dict[Table, None] = {}
+    stack = [mapper.root for mapper in mappers]
+    seen: set[Any] = set()
+    while stack:
+        root = stack.pop(0)
+        if root in seen:
+            continue
+        seen.add(root)
+        tables[root.table] = None
+        for mapper in (root, *root.subclasses):
+            for field in mapper.fields:
+                if field.form in ("reference", "owned", "links"):
+                    stack.append(field.target.root)
+                if isinstance(field, LinksField):
+                    links[field.link_table] = None
+    return (*tables, *links)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 import types
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, ForwardRef, Literal, Union, get_args, get_origin
 
+from graven._hints import TYPE_CHECKING, Any
 from graven.errors import MappingError
-from graven.models.declarations import Naive
+
+if TYPE_CHECKING:
+    from enum import Enum
 
 __all__ = [
     "FieldType",
     "evaluate",
+    "is_class_variable",
     "is_scalar_annotation",
+    "meant",
     "member_value",
     "members_by_value",
     "models_inside",
@@ -37,7 +40,7 @@ SCALARS: dict[type, str] = {
     bytes: "bytes",
 }
 
-_LAZY_SCALARS = {("uuid", "UUID"): "uuid", ("decimal", "Decimal"): "decimal"}
+_RARE_SCALARS = {("uuid", "UUID"): "uuid", ("decimal", "Decimal"): "decimal"}
 
 
 class FieldType:
@@ -69,15 +72,69 @@ class FieldType:
         self.choices, self.by_name = choices, by_name
 
 
+def _imported(module: str, name: str) -> Any:
+    """Return *name* of a module that somebody has imported, otherwise ``None``.
+
+    An annotation can contain nothing that comes from a module that is not imported; to import one
+    only to look for it would take time at every start.
+    """
+    return getattr(sys.modules.get(module), name, None)
+
+
+def _is(found: Any, name: str) -> bool:
+    """Say whether *found* is the *name* of ``typing``."""
+    return found is not None and found is _imported("typing", name)
+
+
+def _origin(hint: Any) -> Any:
+    """Return what ``typing.get_origin`` does; for what needs no ``typing``, without it."""
+    if isinstance(hint, type):
+        return None
+    if isinstance(hint, types.UnionType):
+        return types.UnionType
+    if type(hint) is types.GenericAlias:
+        return hint.__origin__
+    from typing import get_origin
+
+    return get_origin(hint)
+
+
+def _arguments(hint: Any) -> tuple[Any, ...]:
+    """Return what ``typing.get_args`` does; for what needs no ``typing``, without it."""
+    if isinstance(hint, type):
+        return ()
+    if isinstance(hint, types.UnionType) or type(hint) is types.GenericAlias:
+        return hint.__args__
+    from typing import get_args
+
+    return get_args(hint)
+
+
+def _is_union(origin: Any) -> bool:
+    return origin is types.UnionType or _is(origin, "Union")
+
+
+def is_class_variable(annotation: Any) -> bool:
+    """Say whether an annotation, evaluated or as text, makes its name none of the fields."""
+    if isinstance(annotation, str):
+        return "ClassVar" in annotation
+    return _is(annotation, "ClassVar") or _is(_origin(annotation), "ClassVar")
+
+
+def _is_enumeration(hint: Any) -> bool:
+    base = _imported("enum", "Enum")
+    return base is not None and isinstance(hint, type) and issubclass(hint, base)
+
+
 def scalar_kind(hint: Any) -> str | None:
     """Return the kind of a scalar type, or ``None`` if it is none."""
     kind = SCALARS.get(hint)
     if kind is None and isinstance(hint, type):
-        kind = _LAZY_SCALARS.get((hint.__module__, hint.__name__))
+        kind = _RARE_SCALARS.get((hint.__module__, hint.__name__))
     return kind
 
 
-def _meant(hint: Any) -> Any:
+def meant(hint: Any) -> Any:
     """Return what a ``NewType`` or the alias of a ``type`` statement stands for."""
     while True:
         inner = getattr(hint, "__supertype__", None) or getattr(hint, "__value__", None)
@@ -88,37 +145,40 @@ def _meant(hint: Any) -> Any:
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
     """Take ``None`` out of a union; say whether it was there."""
-    hint = _meant(hint)
-    if get_origin(hint) in (Union, types.UnionType):
-        arguments = get_args(hint)
+    hint = meant(hint)
+    if _is_union(_origin(hint)):
+        arguments = _arguments(hint)
         rest = tuple(one for one in arguments if one is not type(None))
         if len(rest) < len(arguments):
-            return (_meant(rest[0]) if len(rest) == 1 else reduce(or_, rest)), True
+            return (meant(rest[0]) if len(rest) == 1 else reduce(or_, rest)), True
     return hint, False
 
 
 def resolve(hint: Any, is_model: Callable[[Any], bool]) -> FieldType:
     """Say what *hint*, an evaluated annotation, means."""
     inner, nullable = _without_none(hint)
-    if get_origin(inner) is Annotated:
-        base, *marks = get_args(inner)
-        if Naive in marks:
+    if _is(_origin(inner), "Annotated"):
+        base, *marks = _arguments(inner)
+        naive = _imported("graven.models.naive", "Naive")
+        if naive is not None and naive in marks:
             return FieldType("scalar", kind="naive", python=datetime, nullable=nullable)
-        inner = _meant(base)
+        inner = meant(base)
     kind = scalar_kind(inner)
     if kind is not None:
         return FieldType("scalar", kind=kind, python=inner, nullable=nullable)
     if is_model(inner):
         return FieldType("reference", target=inner, nullable=nullable)
-    if isinstance(inner, type) and issubclass(inner, enum.Enum):
+    if _is_enumeration(inner):
         return _enumeration(inner, nullable)
-    if get_origin(inner) is list and is_model(get_args(inner)[0]):
-        return FieldType("list", target=get_args(inner)[0], nullable=nullable)
+    if _origin(inner) is list and is_model(_arguments(inner)[0]):
+        return FieldType("list", target=_arguments(inner)[0], nullable=nullable)
     return FieldType("document", nullable=nullable, annotation=inner)
 
 
-def _enumeration(hint: type[enum.Enum], nullable: bool) -> FieldType:
-    if issubclass(hint, enum.Flag):
+def _enumeration(hint: type[Enum], nullable: bool) -> FieldType:
+    from enum import Flag
+
+    if issubclass(hint, Flag):
         return FieldType("scalar", kind="int", python=hint, nullable=nullable)
     values = [member.value for member in hint]
     kinds = {type(value) for value in values}
@@ -146,17 +206,15 @@ def members_by_value(kind: FieldType) -> dict[Any, Any]:
 def is_scalar_annotation(hint: Any) -> bool:
     """Say whether an annotation is surely a scalar's, so that the field needs but one slot."""
     inner, _ = _without_none(hint)
-    if get_origin(inner) is Annotated:
-        inner = _meant(get_args(inner)[0])
-    if scalar_kind(inner) is not None:
-        return True
-    return isinstance(inner, type) and issubclass(inner, enum.Enum)
+    if _is(_origin(inner), "Annotated"):
+        inner = meant(_arguments(inner)[0])
+    return scalar_kind(inner) is not None or _is_enumeration(inner)
 
 
 def models_inside(hint: Any, is_model: Callable[[Any], bool]) -> list[Any]:
     """Return the models that the annotation of a document names, where only values may be."""
     found = [hint] if is_model(hint) else []
-    for one in get_args(hint):
+    for one in _arguments(hint):
         found += models_inside(one, is_model)
     return found
 
@@ -172,24 +230,23 @@ def evaluate(annotation: Any, names: Mapping[str, Any], model: str, field: str) 
 
     :raises MappingError: if it names something that is not known, or is no type.
     """
-    while isinstance(annotation, str | ForwardRef):
+    while isinstance(annotation, str) or _is(type(annotation), "ForwardRef"):
         text = annotation if isinstance(annotation, str) else annotation.__forward_arg__
         try:
             annotation = eval(text, dict(names))
         except Exception as error:
             raise _not_understood(text, model, field, error) from error
-    origin = get_origin(annotation)
-    if origin is None or origin is Literal:
+    origin = _origin(annotation)
+    if origin is None or _is(origin, "Literal"):
         return annotation
-    given = get_args(annotation)
-    inner = given[:1] if origin is Annotated else given
+    given = _arguments(annotation)
+    inner = given[:1] if _is(origin, "Annotated") else given
     done = tuple(evaluate(one, names, model, field) for one in inner)
     if all(new is old for new, old in zip(done, given, strict=False)):
         return annotation
-    if origin is Annotated:
-        annotated: Any = Annotated
-        return annotated[(*done, *given[1:])]
-    return reduce(or_, done) if origin in (Union, types.UnionType) else origin[done]
+    if _is(origin, "Annotated"):
+        return origin[(*done, *given[1:])]
+    return reduce(or_, done) if _is_union(origin) else origin[done]
 
 
 def _not_understood(text: str, model: str, field: str, error: Exception) -> MappingError:

@@ -151,7 +151,10 @@ class Select(Value):
     Rows come with the *columns* named, in that order. *order* is completed by the key, so that the
     same rows always come in the same order. *count* asks for one row with the number of rows
     instead. *doubtful* is a second condition: rows that meet it are returned too, and every row
-    gets one more column, last, that says whether it does (1 or 0).
+    gets one more column, last, that says whether it does (1 or 0). *lock* keeps others from writing
+    the rows until the transaction ends: ``"wait"`` waits for those who have them locked,
+    ``"nowait"`` raises ``BusyRetry`` instead, ``"skip_locked"`` leaves such rows out. A store with
+    one writer at a time takes the right to write instead, so that nobody else has any row locked.
     """
 
     table: Table
@@ -162,3 +165,4 @@ class Select(Value):
     offset: int = 0
     count: bool = False
     doubtful: Condition | None = None
+    lock: str | None = None

@@ -8,14 +8,17 @@ to answer it.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, Generic, TypeVar, cast
 
+from graven._hints import TYPE_CHECKING, Any, Generic, TypeVar
 from graven.errors import BusyRetry
-from graven.ops.conditions import Select
-from graven.ops.schema import Table
 from graven.ops.value import Value
 
+if TYPE_CHECKING:
+    from graven.ops.conditions import Select
+    from graven.ops.schema import Reference, Table
+
 __all__ = [
+    "Apply",
     "Begin",
     "Close",
     "Commit",
@@ -33,7 +36,10 @@ __all__ = [
     "Orphan",
     "Orphans",
     "Page",
+    "Release",
     "Rollback",
+    "RollbackTo",
+    "Savepoint",
     "SnapshotStale",
     "Sweep",
     "TableShape",
@@ -51,13 +57,22 @@ class Operation(Value, Generic[R]):
     """A request; its reply is an ``R``."""
 
     def __iter__(self) -> Generator[Operation[Any], Any, R]:
-        return cast(R, (yield self))
+        return (yield self)  # type: ignore[no-any-return]
 
 
 class Begin(Operation[None]):
-    """Begin a transaction of the store; ``write`` takes the right to write at once."""
+    """Begin a transaction of the store; ``write`` takes the right to write at once.
+
+    ``tables`` takes the right to make tables: others who want it wait until the transaction ends.
+    ``isolation`` is what a store that knows levels keeps to: ``"optimistic"`` (each statement sees
+    what is committed), ``"snapshot"`` (all see one point) or ``"serializable"``. ``nowait`` raises
+    ``BusyRetry`` at once where the right to write is somebody else's, instead of waiting for it.
+    """
 
     write: bool
+    tables: bool = False
+    isolation: str = "optimistic"
+    nowait: bool = False
 
 
 class Commit(Operation[None]):
@@ -66,6 +81,27 @@ class Commit(Operation[None]):
 
 class Rollback(Operation[None]):
     """Undo the open transaction; nothing if none is open."""
+
+
+class Savepoint(Operation[None]):
+    """Mark this place of the open transaction; *name* is an identifier."""
+
+    name: str
+
+
+class Release(Operation[None]):
+    """Forget the savepoint of that *name*: what was done since stays part of the transaction."""
+
+    name: str
+
+
+class RollbackTo(Operation[None]):
+    """Undo what was done since the savepoint of that *name*, and forget it.
+
+    A transaction that refuses statements since one has failed goes on after that.
+    """
+
+    name: str
 
 
 class Fetch(Operation[list[Row]]):
@@ -108,7 +144,7 @@ class Insert(Operation[list[object]]):
 
 
 class Update(Operation[int]):
-    """Set *columns* of single rows, and add one to the version.
+    """Set *columns* of single rows, and add one to the version, unless it is among the columns.
 
     Replies with the number of rows matched.
 
@@ -120,6 +156,12 @@ class Update(Operation[int]):
     columns: tuple[str, ...]
     guards: tuple[str, ...]
     rows: Sequence[Row]
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it leaves open which version it makes: it neither checks nor sets the version."""
+        version = self.table.version
+        return version is not None and version not in (*self.guards, *self.columns)
 
 
 class Delete(Operation[int]):
@@ -148,6 +190,18 @@ class Sweep(Operation[int]):
 Write = Insert | Update | Delete
 
 
+class Apply(Operation["list[Any] | None"]):
+    """Write all of *writes* in a transaction of their own, in as few round trips as can be.
+
+    Replies with what each of them replies with; or with ``None`` if one was refused, or matched
+    fewer rows than it has where it must be *exact*. Then nothing was written. For stores across a
+    network, whose dialect says that it ``applies``.
+    """
+
+    writes: Sequence[Write | Sweep]
+    exact: Sequence[bool]
+
+
 class Execute(Operation[tuple[list[Row], tuple[str, ...]]]):
     """Execute a statement in the store's own language.
 
@@ -164,7 +218,8 @@ class TableShape(Value):
     An index is ``(name, columns, unique)``; partial ones and those on expressions are left out.
     *kinds* has, for each column, the kinds of value that it holds unchanged. *defaulted* names the
     columns that fill themselves when an insert leaves them out, *makes_key* says that the key is
-    one of them.
+    one of them. *choices* has ``(name of the rule, column, what it may hold)`` where the store
+    keeps to the choices of an enumeration.
     """
 
     columns: tuple[tuple[str, str, bool], ...]
@@ -173,6 +228,7 @@ class TableShape(Value):
     kinds: tuple[frozenset[str], ...]
     defaulted: frozenset[str] = frozenset()
     makes_key: bool = False
+    choices: tuple[tuple[str, str, tuple[str | int, ...]], ...] = ()
 
 
 class Inspect(Operation[TableShape | None]):
@@ -182,10 +238,12 @@ class Inspect(Operation[TableShape | None]):
 
 
 class Create(Operation[None]):
-    """Make *table*, or, if *columns* or *indexes* are given, only these in a table that is there.
+    """Make *table*, or, if it is not to be made *whole*, complete one that is there.
 
     *indexes* are tuples of ``(columns, unique)``. *renames* are pairs ``(old name, new name)`` of
-    columns.
+    columns. *choices* are pairs ``(name of the rule, column)``: the rule is made anew. *references*
+    are added when all tables are there; a store that can refer to a table before it is there has
+    them already.
     """
 
     table: Table
@@ -193,6 +251,8 @@ class Create(Operation[None]):
     renames: tuple[tuple[str, str], ...] = ()
     columns: tuple[str, ...] = ()
     indexes: tuple[tuple[tuple[str, ...], bool], ...] = ()
+    choices: tuple[tuple[str, str], ...] = ()
+    references: tuple[Reference, ...] = ()
 
 
 class Open(Operation[object]):

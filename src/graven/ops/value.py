@@ -8,9 +8,12 @@ library's dataclasses would do, but importing them takes longer than importing a
 
 from __future__ import annotations
 
-from typing import Any, dataclass_transform
+from graven._hints import Any, dataclass_transform
 
 __all__ = ["Value"]
+
+VALUES_UNWRITTEN = 16
+"""How many values of a class are made before its constructor is written."""
 
 
 def _constructor(fields: tuple[str, ...], defaults: dict[str, object]) -> Any:
@@ -22,17 +25,30 @@ def _constructor(fields: tuple[str, ...], defaults: dict[str, object]) -> Any:
     return namespace["__init__"]
 
 
-def _first_construction(self: Any, *arguments: Any, **fields: Any) -> None:
-    """Write the constructor when the first value of a class is made: most programs use few."""
+def _first_constructions(self: Any, *arguments: Any, **fields: Any) -> None:
+    """Make one of the first values of a class without a constructor of its own.
+
+    To write one takes as long as to make many values like this, and few classes ever have many.
+    """
     cls = type(self)
-    cls.__init__ = _constructor(cls._fields, cls._defaults)
-    cls.__init__(self, *arguments, **fields)
+    cls._made += 1
+    given = {**cls._defaults, **dict(zip(cls._fields, arguments, strict=False)), **fields}
+    is_complete = len(given) == len(cls._fields) >= len(arguments)
+    by_name = cls._fields[len(arguments) :]
+    if cls._made > VALUES_UNWRITTEN or not is_complete or any(n not in by_name for n in fields):
+        cls.__init__ = _constructor(cls._fields, cls._defaults)
+        cls.__init__(self, *arguments, **fields)
+        return
+    for name in cls._fields:
+        setattr(self, name, given[name])
 
 
 class _ValueType(type):
     """Turns the annotations of a class body into slots and a constructor."""
 
     _fields: tuple[str, ...]
+    _defaults: dict[str, object]
+    _made: int
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
         own = tuple(namespace.get("__annotations__", {}))
@@ -45,7 +61,8 @@ class _ValueType(type):
         namespace["__slots__"] = (*own, *namespace.pop("__extra_slots__", ()))
         namespace["_fields"] = namespace["__match_args__"] = inherited + own
         namespace["_defaults"] = defaults
-        namespace.setdefault("__init__", _first_construction)
+        namespace["_made"] = 0
+        namespace.setdefault("__init__", _first_constructions)
         return super().__new__(mcs, name, bases, namespace)
 
 

@@ -1,0 +1,1 @@
+"""The document codec: object graphs to documents and back, cycles and all."""

@@ -1,0 +1,50 @@
+"""What a suite of tests needs to be written once and run over every backend, in both colours.
+
+A test is written in blocking style, with the fixtures of ``graven.testing.contract.fixtures``. What
+it needs and a backend may lack is a *capability*, which the test names and the backend declares; a
+test is run over the backends that have all that it needs.
+"""
+
+from graven.testing.contract.backends import (
+    ONE_WRITER,
+    RAW_SQL,
+    SURVIVES,
+    WAITS,
+    Backend,
+    MemoryBackend,
+    SQLiteBackend,
+    able,
+)
+from graven.testing.contract.outside import (
+    count,
+    delete,
+    insert,
+    link_table,
+    rows,
+    shape,
+    sweep,
+    update,
+)
+from graven.testing.contract.proxy import Caller, Colour, Proxy
+
+__all__ = [
+    "ONE_WRITER",
+    "RAW_SQL",
+    "SURVIVES",
+    "WAITS",
+    "Backend",
+    "Caller",
+    "Colour",
+    "MemoryBackend",
+    "Proxy",
+    "SQLiteBackend",
+    "able",
+    "count",
+    "delete",
+    "insert",
+    "link_table",
+    "rows",
+    "shape",
+    "sweep",
+    "update",
+]
