@@ -4,7 +4,7 @@ from peewee import (
     BooleanField,
     DatabaseProxy,
     DateTimeField,
-    FloatField,
+    DoubleField,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -21,7 +21,7 @@ class Author(Model):
     name = TextField()
     email = TextField()
     age = IntegerField()
-    score = FloatField()
+    score = DoubleField()
     joined = DateTimeField()
     active = BooleanField()
 
