@@ -67,9 +67,10 @@ def _all_of(scope: Scope) -> list[Group]:
                 for record in alike:
                     if bits := changed(record.instance, record.clean):
                         groups.group(mapper, "update", bits).records.append(record)
-    for group in groups.whole():
+    found = groups.whole()
+    for group in found:
         group.versions = [record.version for record in group.records]
-    return groups.whole()
+    return found
 
 
 def _add_strangers(unit: UnitOfWork) -> None:

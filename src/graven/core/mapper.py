@@ -97,7 +97,6 @@ class Binding(Protocol):
     insert_columns: tuple[str, ...]
     hydrate: Callable[[Any, Any, IdentityMap, bool], list[Any]]
     key_row: Callable[[Any], tuple[object, ...]]
-    insert_row: Callable[[Any, Callable[[Any], Any], int], tuple[object, ...]]
 
     def update(self, bits: int) -> tuple[tuple[str, ...], Callable[..., tuple[object, ...]]]:
         """Return the columns of the fields whose bits are set, and what makes their values."""
@@ -106,7 +105,7 @@ class Binding(Protocol):
     def insert_rows(
         self, objects: Sequence[Any], later: Callable[[Any], Any], versions: Sequence[int]
     ) -> list[tuple[object, ...]]:
-        """Return the rows of new objects, as ``insert_row`` makes them."""
+        """Return the rows of new objects; each ends with its version."""
         raise NotImplementedError
 
     def update_rows(

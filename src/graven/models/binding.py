@@ -8,6 +8,7 @@ from weakref import ref
 
 from graven._hints import Any
 from graven.core.identity import IdentityMap, Origin
+from graven.core.tracking import clean_key
 from graven.models.codegen import raw_source
 from graven.models.columns import ColumnEncoders
 from graven.models.faults import Members, unknown_class
@@ -179,7 +180,7 @@ class ModelBinding(RowWriter):
             if mapper is None:
                 raise unknown_class(self.mapper.root, row[kind_at])
             image = self._make_row[mapper.discriminator](row)
-            key = _key_in(mapper, image)
+            key = clean_key(mapper, image)
             instance = identity.get(key)
             if instance is None:
                 version = identity.version(key)
@@ -206,9 +207,4 @@ class ModelBinding(RowWriter):
 
     def key_in(self, row: tuple[Any, ...]) -> Any:
         """Return the key of a fetched row."""
-        return _key_in(self.mapper, self.image(row)[0])
-
-
-def _key_in(mapper: Any, image: tuple[Any, ...]) -> Any:
-    parts = tuple(image[mapper.field_index[name]] for name in mapper.key_fields)
-    return parts[0] if len(parts) == 1 else parts
+        return clean_key(self.mapper, self.image(row)[0])

@@ -131,7 +131,7 @@ class RowWriter:
         )
         if not fields or not are_plain or mapper.guard_mode != "version" or version is None:
             return None
-        columns = tuple(name for field in fields for name in field.columns)
+        columns, _ = self.update(bits)
         return bits, columns, (version,), self.update_row(bits)
 
     def update_row(self, bits: int) -> Callable[..., tuple[object, ...]]:
