@@ -1,7 +1,9 @@
 """An exception that strikes from outside, at every point where the interpreter lets one in."""
 
+import gc
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -10,6 +12,16 @@ import pytest
 from graven import Store
 from graven.stm import Transaction
 from graven.stm.waiting import Waiter
+
+
+@pytest.fixture(autouse=True)
+def strikes_hit_the_store() -> Iterator[None]:
+    """Let no collection run meanwhile: a strike in a callback of the collector would be ignored."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
 
 POINTS_MAX = 400
 
