@@ -70,7 +70,7 @@ _BOUNDS: dict[str, tuple[Any, Any]] = {
 }
 """The least and the most that 64 bits can tell, spans in microseconds."""
 
-_KEPT = ("int", "str", "bool", "date", "time", "timedelta", "uuid", "bytes", "json")
+_KEPT = ("int", "str", "bool", "date", "time", "timedelta", "uuid", "bytes", "objectid", "json")
 
 ENCODERS: dict[str, Codec | None] = {
     **dict.fromkeys(_KEPT),
@@ -114,6 +114,9 @@ class MemoryDialect:
     """The forms of values; there are no statements to compile."""
 
     applies = False
+    savepoints = True
+    has_documents = False
+    undoes_tables = True
     encoders: Mapping[str, Codec | None] = ENCODERS
     decoders: Mapping[str, Codec | None] = dict.fromkeys(ENCODERS)
     column_encoders: Mapping[str, Callable[[list[Any]], list[Any] | None]] = {

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresDialect"]
 
-_LOCKS = {"wait": "", "nowait": " nowait", "skip_locked": " skip locked"}
+_LOCKS = {
+    "wait": "",
+    "nowait": " nowait",
+    "skip_locked": " skip locked",
+    "skip_or_check": " skip locked",
+}
 
 
 class PostgresDialect(PostgresTables):
@@ -69,7 +74,8 @@ class PostgresDialect(PostgresTables):
 
     def sortable(self, column: str, kind: str) -> str:
         """Return *column* as an operand of an order: texts go by code point."""
-        return f'{column} collate "C"' if kind == "str" else self.operand(column, kind)
+        is_text = kind in ("str", "objectid")
+        return f'{column} collate "C"' if is_text else self.operand(column, kind)
 
     def ordered(self, operand: str, descending: bool, nullable: bool) -> str:
         """Return a term of an order, in which nulls are the least."""

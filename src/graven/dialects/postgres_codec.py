@@ -14,6 +14,7 @@ timedelta    interval              days and microseconds
 decimal      numeric               exact; 131,072 digits before the point and 16,383 after it
 uuid         uuid                  the UUID
 bytes        bytea                 the bytes
+objectid     text collate "C"      24 hexadecimal digits
 json         json                  the text that the codec made, letter by letter
 ===========  ====================  ===========================================================
 
@@ -29,6 +30,7 @@ from datetime import datetime
 
 from graven._hints import TYPE_CHECKING, Any
 from graven.dialects.instants import no_instant, no_wall_clock_time
+from graven.dialects.objectids import decode_objectid
 from graven.errors import DataError
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ TYPES: dict[str, str] = {
     "decimal": "numeric",
     "uuid": "uuid",
     "bytes": "bytea",
+    "objectid": "text",
     "json": "json",
 }
 """The type of a column, by kind."""
@@ -93,23 +96,24 @@ ENCODERS: dict[str, Codec | None] = {
     "decimal": _encode_number,
     "datetime": _encode_instant,
     "naive": _encode_naive,
+    "objectid": str,
 }
 """From Python form to store form, by kind."""
 
-COLUMN_ENCODERS: dict[str, Callable[[list[Any]], list[Any] | None]] = {
-    kind: _as_they_are for kind, encoder in ENCODERS.items() if encoder is not None
-}
+COLUMN_ENCODERS: dict[str, Callable[[list[Any]], list[Any] | None]] = dict.fromkeys(
+    ("float", "decimal", "datetime", "naive"), _as_they_are
+)
 """From Python form to store form for many values at once, by kind."""
 
-DECODERS: dict[str, Codec | None] = dict.fromkeys(TYPES, None)
-"""From store form to Python form, by kind: the same."""
+DECODERS: dict[str, Codec | None] = {**dict.fromkeys(TYPES, None), "objectid": decode_objectid}
+"""From store form to Python form, by kind: mostly the same."""
 
 _HELD: dict[str, frozenset[str]] = {
     "bigint": frozenset({"int"}),
     "integer": frozenset({"int"}),
     "smallint": frozenset({"int"}),
-    "text": frozenset({"str", "json"}),
-    "character varying": frozenset({"str", "json"}),
+    "text": frozenset({"str", "objectid", "json"}),
+    "character varying": frozenset({"str", "objectid", "json"}),
     "boolean": frozenset({"bool"}),
     "double precision": frozenset({"float"}),
     "timestamp with time zone": frozenset({"datetime"}),
@@ -132,7 +136,7 @@ def kinds_held(declared: str) -> frozenset[str]:
     refuses what it cannot hold, which is no change.
 
     >>> sorted(kinds_held("character varying(20)")), sorted(kinds_held("numeric(12,2)"))
-    (['json', 'str'], [])
+    (['json', 'objectid', 'str'], [])
     """
     if declared.startswith("character varying("):
         declared = "character varying"

@@ -8,15 +8,12 @@ a text that has one of them is first rewritten, letter by letter, with what they
 
 from __future__ import annotations
 
-from functools import cache
-
+from graven.dialects.foldings import foldings
 from graven.ops.text import like_tokens
 
 __all__ = ["folded_like"]
 
 _SPECIAL = frozenset("\\.^$*+?()[]{}|")
-CASED_MAX = 0x20000  #: from here on no letter has case, says the test that looks at all of them
-
 _REWRITTEN = (
     "(select string_agg(coalesce(f.folded, c.letter), '' order by c.place)"
     " from unnest(string_to_array({column}, null)) with ordinality as c (letter, place)"
@@ -24,23 +21,9 @@ _REWRITTEN = (
 )
 
 
-@cache
-def _foldings() -> tuple[dict[str, str], dict[str, str]]:
-    """Return the letters that fold to each one, itself included, and the foldings of several."""
-    classes: dict[str, str] = {}
-    several: dict[str, str] = {}
-    for letter in map(chr, range(CASED_MAX)):
-        folded = letter.casefold()
-        if len(folded) > 1:
-            several[letter] = folded
-        elif folded != letter:
-            classes[folded] = classes.get(folded, folded) + letter
-    return classes, several
-
-
 def folded_like(column: str, pattern: str, parameters: list[object]) -> str:
     """Return a condition that *column* matches *pattern*, case ignored; append its parameters."""
-    _, several = _foldings()
+    _, several = foldings()
     expression = _expression(pattern)
     parameters += [f"[{''.join(several)}]", [*several], [*several.values()], expression, expression]
     rewritten = _REWRITTEN.format(column=column)
@@ -49,7 +32,7 @@ def folded_like(column: str, pattern: str, parameters: list[object]) -> str:
 
 def _expression(pattern: str) -> str:
     """Return the regular expression of a pattern."""
-    classes, _ = _foldings()
+    classes, _ = foldings()
     parts: list[str] = []
     for is_wild, character in like_tokens(pattern.casefold()):
         if is_wild:

@@ -39,7 +39,8 @@ class PostgresTables(SQLDialect):
         table = request.table
         if request.whole:
             texts = [self._table(table)]
-            texts += (self._index(table, *index) for index in wanted_indexes(table))
+            texts += (self.index(table, *index) for index in wanted_indexes(table))
+            texts += self.sparse(table)
             texts += (self._comment(table, column) for column in table.columns if column.choices)
             return texts
         alter = f"alter table {self.quote(table.name)}"
@@ -52,7 +53,7 @@ class PostgresTables(SQLDialect):
         texts += (self._comment(table, column) for column in added if column.choices)
         for rule, name in request.choices:
             texts += self._choices_anew(table, rule, table.column(name))
-        texts += (self._index(table, *index) for index in request.indexes)
+        texts += (self.index(table, *index) for index in request.indexes)
         texts += (f"{alter} add {self._reference(table, one)}" for one in request.references)
         return texts
 
@@ -63,7 +64,7 @@ class PostgresTables(SQLDialect):
 
     def _column(self, table: Table, column: Column) -> str:
         text = f"{self.quote(column.name)} {TYPES[column.kind]}"
-        if column.kind == "str":
+        if column.kind in ("str", "objectid"):
             text += ' collate "C"'
         is_key = column.name in table.key
         if table.store_made and is_key:
@@ -110,7 +111,7 @@ class PostgresTables(SQLDialect):
             f"deferrable initially deferred"
         )
 
-    def _index(self, table: Table, columns: tuple[str, ...], unique: bool) -> str:
+    def index(self, table: Table, columns: tuple[str, ...], unique: bool) -> str:
         """Return an index; nulls come first in it, as they do in an order."""
         for column in columns:
             if table.column(column).kind == "json":

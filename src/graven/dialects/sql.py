@@ -45,6 +45,9 @@ class SQLDialect:
     quote_mark: str
     keys_per_statement = 1024
     applies = False  #: whether the driver performs ``Apply``
+    savepoints = True  #: whether a part of a transaction can be undone by itself
+    has_documents = False  #: whether it has filters and pipelines of its own
+    undoes_tables = True  #: whether tables are made within transactions, and undone with them
 
     def __init__(self) -> None:
         """Begin with no texts."""
@@ -52,6 +55,19 @@ class SQLDialect:
         self._lists: dict[tuple[str, ...], str] = {}
         self._texts: dict[tuple[object, ...], str] = {}
         self._keys: dict[_KeysShape, _KeysEntry] = {}
+
+    # ── tables ──────────────────────────────────────────────────────────────────────────────
+
+    def index(self, table: Table, columns: tuple[str, ...], unique: bool) -> str:
+        """Return what makes an index."""
+        raise NotImplementedError
+
+    def sparse(self, table: Table) -> list[str]:
+        """Return what makes the sparse indexes of *table*: conditions tell the rows in them."""
+        return [
+            f"{self.index(table, columns, False)} where {self.quote(columns[0])} is not null"
+            for columns in table.sparse
+        ]
 
     # ── names and values ────────────────────────────────────────────────────────────────────
 

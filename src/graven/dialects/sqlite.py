@@ -83,7 +83,7 @@ class SQLiteDialect(SQLDialect):
         are left to the function. What every match begins with is a range, for which an index
         serves.
         """
-        from graven.ops.text import like_prefix
+        from graven.ops.text import after_prefix, like_prefix
 
         glob = _glob(pattern)
         if ignore_case or "\0" in pattern or len(glob) > GLOB_LENGTH_MAX:
@@ -94,7 +94,7 @@ class SQLiteDialect(SQLDialect):
         if prefix:
             parameters.append(prefix)
             terms.append(f"{column} >= ?")
-            if after := _after(prefix):
+            if after := after_prefix(prefix):
                 parameters.append(after)
                 terms.append(f"{column} < ?")
         parameters += (pattern, glob)
@@ -122,7 +122,8 @@ class SQLiteDialect(SQLDialect):
             return self._by_type(value.value)
         if isinstance(value, datetime):
             return self.encode("naive" if value.tzinfo is None else "datetime", value)
-        if name := {"Decimal": "decimal", "UUID": "uuid"}.get(kind.__name__):
+        rare = {"Decimal": "decimal", "UUID": "uuid", "ObjectId": "objectid"}
+        if name := rare.get(kind.__name__):
             return self.encode(name, value)
         return value
 
@@ -133,8 +134,8 @@ class SQLiteDialect(SQLDialect):
         table = request.table
         name = self.quote(table.name)
         if request.whole:
-            indexes = wanted_indexes(table)
-            return [self._table(table), *(self._index(table, *index) for index in indexes)]
+            indexes = [self.index(table, *index) for index in wanted_indexes(table)]
+            return [self._table(table), *indexes, *self.sparse(table)]
         renames = (
             f"alter table {name} rename column {self.quote(old)} to {self.quote(new)}"
             for old, new in request.renames
@@ -142,7 +143,7 @@ class SQLiteDialect(SQLDialect):
         columns = (
             f"alter table {name} add column {self._added(table, c)}" for c in request.columns
         )
-        return [*renames, *columns, *(self._index(table, *index) for index in request.indexes)]
+        return [*renames, *columns, *(self.index(table, *index) for index in request.indexes)]
 
     def _table(self, table: Table) -> str:
         parts = [self._column(table, column) for column in table.columns]
@@ -194,7 +195,8 @@ class SQLiteDialect(SQLDialect):
                 )
         return text
 
-    def _index(self, table: Table, columns: tuple[str, ...], unique: bool) -> str:
+    def index(self, table: Table, columns: tuple[str, ...], unique: bool) -> str:
+        """Return what makes an index."""
         name = self.quote(".".join((table.name, *columns, "unique" if unique else "index")))
         word = "unique index" if unique else "index"
         return f"create {word} {name} on {self.quote(table.name)} ({self.quoted(columns)})"
@@ -270,11 +272,3 @@ def _glob(pattern: str) -> str:
         wild(character) if is_wild else f"[{character}]" if character in "*?[" else character
         for is_wild, character in like_tokens(pattern)
     )
-
-
-def _after(prefix: str) -> str:
-    """Return the least text above all that begin with *prefix*; empty if there is none."""
-    last = ord(prefix[-1])
-    if last == 0x10FFFF:
-        return ""
-    return prefix[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)

@@ -14,6 +14,7 @@ timedelta    INTEGER  microseconds
 decimal      TEXT     exact, with its exponent; NaN is refused
 uuid         BLOB     16 bytes
 bytes        BLOB     the bytes
+objectid     TEXT     24 hexadecimal digits
 ===========  =======  ================================================================
 
 What comes back equals what went; a ``fold``, which counts in no comparison, is not kept.
@@ -26,6 +27,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from operator import pos
 
 from graven._hints import TYPE_CHECKING, Any
+from graven.dialects.objectids import decode_objectid
 from graven.errors import DataError
 
 if TYPE_CHECKING:
@@ -160,6 +162,7 @@ ENCODERS: dict[str, Codec | None] = {
     "decimal": _encode_decimal,
     "uuid": _encode_uuid,
     "bytes": None,
+    "objectid": str,
     "json": None,
 }
 """From Python form to store form, by kind."""
@@ -180,13 +183,15 @@ DECODERS: dict[str, Codec | None] = {
     "decimal": decode_decimal,
     "uuid": _decode_uuid,
     "bytes": None,
+    "objectid": decode_objectid,
     "json": None,
 }
 """From store form to Python form, by kind."""
 
 TYPES: dict[str, str] = {
     **dict.fromkeys(("int", "bool", "timedelta"), "INTEGER"),
-    **dict.fromkeys(("str", "datetime", "naive", "date", "time", "decimal", "json"), "TEXT"),
+    **dict.fromkeys(("str", "datetime", "naive", "date", "time", "decimal"), "TEXT"),
+    **dict.fromkeys(("objectid", "json"), "TEXT"),
     "float": "REAL",
     "uuid": "BLOB",
     "bytes": "BLOB",
@@ -195,7 +200,7 @@ TYPES: dict[str, str] = {
 
 AFFINITIES: dict[str, frozenset[str]] = {
     "INTEGER": frozenset({"int", "bool", "timedelta"}),
-    "TEXT": frozenset({"str", "datetime", "naive", "date", "time", "decimal", "json"}),
+    "TEXT": frozenset({"str", "datetime", "naive", "date", "time", "decimal", "objectid", "json"}),
     "REAL": frozenset({"float"}),
     "BLOB": frozenset(TYPES),
     # DATETIME, BOOLEAN and the like: a text that is no number stays as it is, 3.0 becomes 3.
