@@ -39,7 +39,7 @@ class MemoryStore:
 
         :raises StoreError: if this process was forked since the store was made.
         """
-        if self.is_inherited:
+        if self._forks != process.forks:
             raise StoreError(
                 "a store in memory was to be used in a forked process: it belongs to the process "
                 "that made it, and changes of a copy would be lost; make the Database after the "

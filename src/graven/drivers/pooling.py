@@ -128,6 +128,12 @@ class Rack(Generic[C]):
             self.count -= 1
             self._serve()
 
+    def widen(self, by: int) -> None:
+        """Let there be more connections, or less: those above stay until the pool is closed."""
+        with self._lock:
+            self.size += by
+            self._serve()
+
     def close(self) -> list[C]:
         """Refuse every further use; return the connections that are idle."""
         with self._lock:
@@ -195,6 +201,9 @@ class Rack(Generic[C]):
 class PoolBase(Generic[C]):
     """A rack of connections, and whom they report to; *dialect* is what they speak."""
 
+    topology: str | None = None
+    """How the servers stand to one another, where there are several ways, once that is known."""
+
     def __init__(self, dialect: Any, size: int, timeout_s: float) -> None:
         """Hold up to *size* connections; a caller waits up to *timeout_s* seconds for one."""
         self.dialect = dialect
@@ -206,6 +215,10 @@ class PoolBase(Generic[C]):
     def out(self) -> int:
         """How many connections are in use."""
         return self._rack.count - len(self._rack.idle)
+
+    def widen(self, by: int) -> None:
+        """Let *by* connections more be in use at a time, for work that would not wait; or less."""
+        self._rack.widen(by)
 
     def observe(self, on_statement: OnStatement | None, parameters: bool = False) -> None:
         """Report every statement from now on, parameters only if asked for; ``None`` ends it.

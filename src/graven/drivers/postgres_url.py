@@ -18,6 +18,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from graven._hints import Any
+from graven.drivers.urls import url_without_password
 from graven.errors import UsageError
 from graven.ops.value import Value
 
@@ -68,14 +69,6 @@ def parse_postgres_url(url: str, timeout_s: float, busy_timeout_s: float) -> Pos
     place = f"{given.get('dbname') or 'the default database'} at {host}"
     setting = f"set local lock_timeout = {patience_ms}" if has_pooler else None
     return PostgresAddress(make_conninfo(**given), place, not has_pooler, setting)
-
-
-def url_without_password(url: str) -> str:
-    """Return *url* as it may be shown."""
-    head, at, tail = url.rpartition("@")
-    scheme, mark, user = head.partition("://")
-    name, colon, _ = user.partition(":")
-    return f"{scheme}{mark}{name}{':***' if colon else ''}{at}{tail}" if at else url
 
 
 def _without_our_options(url: str) -> tuple[str, bool]:
