@@ -8,6 +8,7 @@ else would be lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from weakref import ref
 
 from graven._hints import Any
@@ -78,6 +79,20 @@ class IdentityMap:
             self.versions[key] = version
         self.absent.discard(key)
 
+    def remember_all(self, keys: Sequence[Any], versions: Sequence[int]) -> None:
+        """Remember the versions of many records; see :meth:`remember`."""
+        if self.usual is None and versions:
+            self.usual = versions[0]
+        if self.absent:
+            self.absent.difference_update(keys)
+        distinct = set(versions)
+        if distinct - {self.usual}:
+            self.versions.update(zip(keys, versions, strict=True))
+        if self.usual in distinct and self.versions:
+            for key, version in zip(keys, versions, strict=True):
+                if version == self.usual:
+                    self.versions.pop(key, None)
+
     def version(self, key: Any) -> int | None:
         """Return the version first read: 0 if the key was not there.
 
@@ -95,6 +110,13 @@ class IdentityMap:
         self.versions.pop(key, None)
         self.buried.pop(key, None)
         self.absent.discard(key)
+
+    def lose(self, keys: Sequence[Any]) -> None:
+        """Take note that the records with these keys are not there any more."""
+        for known in (self.entries, self.versions, self.buried):
+            for key in keys if known else ():
+                known.pop(key, None)
+        self.absent.update(keys)
 
     def known(self) -> dict[Any, int]:
         """Return the version first read of every key that was looked for."""

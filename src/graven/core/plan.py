@@ -82,14 +82,18 @@ class Groups:
 
 
 class Step:
-    """One write, and the records that its rows come from, in order; a write of links has none."""
+    """One write, and the records that its rows come from, in order; a write of links has none.
 
-    __slots__ = ("group", "write")
+    ``lost`` says what it means if rows of a write without records are not as expected.
+    """
 
-    def __init__(self, write: Write | Sweep, group: Group | None = None) -> None:
-        """Join the two."""
+    __slots__ = ("group", "lost", "write")
+
+    def __init__(self, write: Write | Sweep, group: Group | None = None, lost: str = "") -> None:
+        """Join the three."""
         self.write = write
         self.group = group
+        self.lost = lost
 
 
 class Plan:
@@ -108,11 +112,6 @@ class Plan:
         self.ordinals: dict[Any, int] = {}
         self.has_later = False
         self.is_single = False
-
-    @property
-    def size(self) -> int:
-        """How many records are written."""
-        return sum(len(group.records) for group in self.groups)
 
     def records(self) -> Iterator[ObjectRecord]:
         """Yield the record of each object that is written."""

@@ -149,7 +149,7 @@ def succeed(
     for flushed in unit.flushed:
         flushed.stored = None
     unit.flushed.clear()
-    if unit.touched or unit.is_strict:
+    if unit.touched or unit.is_strict or plan.is_single:
         for group in plan.groups:
             for at in range(len(group.records)):
                 _take_over(unit, group, at)
@@ -195,34 +195,25 @@ def _deleted_meanwhile(unit: UnitOfWork, group: Group, at: int) -> None:
 
 def _gone_quietly(unit: UnitOfWork, group: Group, scope: Scope) -> None:
     """Forget what was deleted of one class."""
-    identity = unit.map_of(group.mapper)
-    forget, absent = identity.forget, identity.absent
-    for record in group.records:
-        forget(record.key)
-        absent.add(record.key)
+    unit.map_of(group.mapper).lose([record.key for record in group.records])
     _drop_all(unit, scope, group)
 
 
 def _written_quietly(unit: UnitOfWork, group: Group, scope: Scope) -> None:
     """Take over what was written of one class, nothing having been edited meanwhile."""
     identity = unit.map_of(group.mapper)
-    key_of = group.mapper.key_of
-    known, remember, is_new = identity.entries, identity.remember, group.action == "insert"
-    version, origin = 0, unit.fresh
-    for record, after in zip(group.records, group.after, strict=True):
-        instance = record.instance
-        if after != version:
-            version = after
-            origin = unit.origin(version)
-        SET_ATTRIBUTE(instance, "_origin", origin)
-        key = record.key
-        if is_new:
-            key = key_of(instance)
-            if key is not record.key or key not in known:
-                _leave(identity, record)
-                known[key] = ref(instance)
-        if version != identity.usual or identity.versions or identity.absent:
-            remember(key, version)
+    objects, set_origin = group.objects, group.mapper.set_origin
+    origins = {version: unit.origin(version) for version in set(group.after)}
+    for instance, version in zip(objects, group.after, strict=True):
+        set_origin(instance, origins[version])
+    keys = [record.key for record in group.records]
+    if group.action == "insert":
+        known, given, keys = identity.entries, keys, list(map(group.mapper.key_of, objects))
+        for at, key in enumerate(keys):
+            if key is not given[at] or key not in known:
+                _leave(identity, group.records[at])
+                known[key] = ref(objects[at])
+    identity.remember_all(keys, group.after)
     _drop_all(unit, scope, group)
 
 

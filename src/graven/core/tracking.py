@@ -14,6 +14,7 @@ from itertools import groupby, repeat
 from operator import itemgetter
 
 from graven._hints import Any
+from graven.core.grave import Grave
 from graven.core.identity import IdentityMap, Origin
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
@@ -22,50 +23,14 @@ from graven.core.scopes import UNDO_CLEAN, UNDO_NONE, Scope, Undo
 from graven.core.values import ABSENT, same
 from graven.errors import SessionError
 
-__all__ = ["SET_ATTRIBUTE", "SET_CLASS", "Grave", "Tracking", "clean_key"]
+__all__ = ["SET_ATTRIBUTE", "SET_CLASS", "Tracking", "clean_key"]
 
 SET_CLASS: Callable[[Any, type[Any]], None] = object.__dict__["__class__"].__set__
 SET_ATTRIBUTE = object.__setattr__
 
 
-class Grave:
-    """Stands in for the unit of work in the origin of a deleted object: reading goes on.
-
-    A write is refused.
-    """
-
-    __slots__ = ("unit",)
-    is_strict = True
-
-    def __init__(self, unit: Any) -> None:
-        """Stand in for *unit*."""
-        self.unit = unit
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the session of the unit has not ended."""
-        return bool(self.unit.is_open)
-
-    @property
-    def loader(self) -> Any:
-        """The loader of the unit."""
-        return self.unit.loader
-
-    def find(self, mapper: Mapper, key: Any) -> Any:
-        """Find an object of the unit."""
-        return self.unit.find(mapper, key)
-
-    def watch(self, instance: Any) -> None:
-        """Do not watch: a deleted object is not written."""
-
-    def write(self, instance: Any, name: str, value: object) -> None:
-        """Refuse the write."""
-        mapper = self.unit.mapper(instance)
-        transition("write_dirty", DELETED, mapper.table.name, mapper.key_of(instance))
-
-
 class Tracking:
-    """The objects of one session."""
+    """The objects of one session; ``home`` returns that, and its database, unless they are gone."""
 
     def __init__(self, owner: Callable[[], Hashable]) -> None:
         """Make an empty unit; *owner* names the task that calls."""
@@ -82,8 +47,9 @@ class Tracking:
         self.is_strict = False
         self.is_open = True
         self.loader: Callable[[Any, Any, Any], Any] | None = None
-        self.fresh = Origin(self, 0)
-        self.grave = Grave(self)
+        self.home: tuple[Callable[[], Any], Callable[[], Any]] | None = None
+        self.fresh: Origin | None = None
+        self.grave: Grave | None = None
         self.origins: dict[int, Origin] = {}
         self.grave_origins: dict[int, Origin] = {}
         self.flushed: dict[ObjectRecord, None] = {}
@@ -111,7 +77,7 @@ class Tracking:
         """Return the mapper of a class, or of its guard."""
         mapper = self.mappers.get(kind)
         if mapper is None:
-            mapper = self.mappers[kind] = kind._mapper
+            mapper = self.mappers[kind] = type.__getattribute__(kind, "_mapper")
         return mapper
 
     def map_of(self, mapper: Mapper) -> IdentityMap:
@@ -138,10 +104,29 @@ class Tracking:
 
     def grave_origin(self, version: int) -> Origin:
         """Return the origin of deleted objects that were read at that version."""
+        if self.grave is None:
+            self.grave = Grave(self)
         found = self.grave_origins.get(version)
         if found is None:
             found = self.grave_origins[version] = Origin(self.grave, version)
         return found
+
+    def fresh_origin(self) -> Origin:
+        """Return the origin of new objects, ``fresh`` from then on."""
+        if self.fresh is None:
+            self.fresh = Origin(self, 0)
+        return self.fresh
+
+    def end(self) -> None:
+        """Let nothing be written or loaded any more.
+
+        What refers to the unit is let go of, so that nothing of it is left for the garbage
+        collector when its objects are gone.
+        """
+        self.is_open = False
+        self.loader = None
+        self.entries = {}
+        self.origins = {}
 
     def state(self, instance: Any) -> str | None:
         """Return the state of an object: a name of :mod:`~graven.core.lifecycle`.
@@ -273,7 +258,7 @@ class Tracking:
         records = list(made)
         self.records.update(zip(objects, records, strict=True))
         undo = UNDO_NONE if state == INSERTED else UNDO_CLEAN
-        self.root.undo.update(dict.fromkeys(records, undo))
+        self.root.undo.update(zip(records, repeat(undo)))
 
     def _noticed(self, record: ObjectRecord) -> None:
         """Take note that a record was written to while only the outermost scope was open."""
@@ -380,8 +365,11 @@ class Tracking:
         """
         return list(dict.fromkeys([*self.pending(), *self.flushed]))
 
-    def all_scopes(self) -> Iterator[Scope]:
-        """Yield the open scopes of all tasks, inner ones first; the outermost comes last."""
+    def all_scopes(self) -> Iterable[Scope]:
+        """Return the open scopes of all tasks, inner ones first; the outermost comes last."""
+        return self._open_scopes() if self.heads else (self.root,)
+
+    def _open_scopes(self) -> Iterator[Scope]:
         for head in [*self.heads.values(), self.root]:
             scope: Scope | None = head
             while scope is not None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from graven.errors import TransientError, UsageError
+from graven.errors import ConcurrentUpdate, TransientError, UsageError
 from graven.ops.value import Value as FrozenValue
 from graven.stm import faults
 from graven.stm.cells import Cell, Space
@@ -16,6 +16,7 @@ from graven.stm.waiting import Call, Deadline, Pause, Steps, Waiter
 
 if TYPE_CHECKING:
     from graven.stm.store import Store
+    from graven.stm.turns import Turn
 
 __all__ = ["Limits", "attempting", "current_task", "effects", "waiting"]
 
@@ -74,12 +75,12 @@ def attempting(
     try:
         while True:
             if tx is None:
-                tx = Transaction(store, turn)
-                done, result = yield from _attempt(tx, body, running, owner, deadline)
+                tx = Transaction(store)
+                done, result = yield from _attempt(tx, body, running, owner, deadline, turn)
                 if done:
                     break
             attempts += 1
-            if tx.lost is None:
+            if not isinstance(tx.reason, ConcurrentUpdate):
                 if turn is not None:
                     turn.release()
                     turn = None
@@ -87,7 +88,7 @@ def attempting(
             else:
                 conflicts += 1
                 if conflicts == limits.limit or deadline.is_past:
-                    raise tx.lost
+                    raise tx.reason
                 if conflicts >= _PATIENCE and turn is None:
                     turn = yield from store.timeline.turns.taking(_patience(store, deadline))
             tx = None
@@ -107,16 +108,17 @@ def _attempt(
     running: dict[Any, Transaction],
     owner: object,
     deadline: Deadline,
+    turn: Turn | None,
 ) -> Steps[tuple[bool, Any]]:
     """Run *body* once, and commit; return whether that has succeeded, and what *body* gave."""
     try:
         running[owner] = tx
         result = yield Call(body, (tx,))
-        if tx.try_commit() is None:
+        if tx.try_commit(turn) is None:
             patience_s = _patience(tx.store, deadline)
             yield from tx.store.timeline.turns.committing(tx.try_commit, patience_s)
     except (Exception, Retry):
-        if not tx.must_run_again:
+        if tx.reason is None:
             raise
         return False, None
     finally:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from threading import Lock
 from typing import Any, TypeAlias
 
 from graven.stm.waiting import Waiter
 
-__all__ = ["Cell", "Cells", "Change", "Reads", "Record", "Space", "Step", "View", "Writes"]
+__all__ = ["Cell", "Cells", "Change", "Reads", "Record", "Replaced", "Space", "View", "Writes"]
 
 Key: TypeAlias = Hashable
 """What a value is kept under."""
@@ -48,20 +48,21 @@ class Record:
     """One commit. A record without successor keeps nothing alive.
 
     ``number`` counts commits, ``total`` the cells that were replaced up to here; ``next`` is the
-    step to the record after it.
+    record after it, and ``changes`` what that one did, once there is one.
     """
 
-    __slots__ = ("next", "number", "total")
-    next: Step | None
+    __slots__ = ("changes", "next", "number", "total")
+    changes: tuple[Change, ...]
+    next: Record | None
     number: int
     total: int
 
 
-Change: TypeAlias = tuple[Space, Cells, Cells]
-"""What one commit did to one space: the cells that it replaced, those that it put in place."""
+Replaced: TypeAlias = "Collection[tuple[Key, Cell | None]]"
+"""Keys, and the cells that they had."""
 
-Step: TypeAlias = tuple[Record, tuple[Change, ...]]
-"""A record, and what it did."""
+Change: TypeAlias = tuple[Space, Replaced, Cells]
+"""What one commit did to one space: the cells that it replaced, those that it put in place."""
 
 
 class View:
@@ -110,11 +111,10 @@ class View:
     def replaced(self, space: Space) -> Cells:
         """Return the cells of *space* that were replaced since, as they were at this moment."""
         with self._lock:
-            while (step := self._last.next) is not None:
-                record, changes = step
-                for changed, cells, _ in changes:
+            while (record := self._last.next) is not None:
+                for changed, pairs, _ in self._last.changes:
                     known = self._old.setdefault(changed, {})
-                    for key, cell in cells.items():
+                    for key, cell in pairs:
                         known.setdefault(key, cell)
                 self._last = record
             return self._old.get(space, {})

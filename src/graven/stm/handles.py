@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from graven.stm.copying import ATOMS, PLAIN
+from graven.stm.copying import PLAIN
 from graven.stm.waiting import arun
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Value(BaseValue):
         :raises DataError: if the value cannot be copied.
         """
         store, cell, value = self._store, self._cell, self.value
-        if cell is not None and value is not cell[0] and type(value) in ATOMS:
+        if cell is not None and value is not cell[0] and type(value) in PLAIN:
             new = store.timeline.try_replace(store.space, self.key, value, cell)
             if new is not None:
                 self._cell = new
@@ -141,30 +141,23 @@ class AsyncCollection(dict[Any, AsyncValue]):
 def put(store: Store, handles: Mapping[Any, BaseValue]) -> bool:
     """Commit handles that are all set to plain values, if nobody else commits meanwhile.
 
-    This is the short way, with one look at each. ``False`` says that it was not possible.
+    This is the short way, with one look at each: a cell is of one store and key, so the one that
+    is in place says whose the handle is. ``False`` says that it was not possible.
     """
     last, get = store.timeline.last, store._cells.get
     number = last.number + 1
-    old: dict[Any, Cell | None] = {}
-    new: dict[Any, Cell | None] = {}
-    members = list(handles.values())
-    for key, handle in zip(handles, members, strict=True):
-        if type(handle) is not Value:
+    old: dict[Any, Any] = dict(handles)  # they need not grow
+    new: dict[Any, Any] = dict(handles)
+    members = list(new.values())
+    for key, handle in new.items():
+        if type(handle) is not Value or not handle._is_set:
             return False
         cell = handle._cell
-        value = handle.value
-        if (
-            cell is None
-            or get(key) is not cell
-            or handle.key is not key
-            or handle._store is not store
-            or not handle._is_set
-            or type(value) not in PLAIN
-        ):
+        if cell is None or get(key) is not cell or type(value := handle.value) not in PLAIN:
             return False
         old[key] = cell
         new[key] = value, cell[1] + 1, number
-    if not new or not store.timeline.try_put(store.space, old, new, last):
+    if not new or not store.timeline.try_put(store.space, old.items(), new, last):
         return False
     for handle, made in zip(members, new.values(), strict=True):
         handle._cell = made

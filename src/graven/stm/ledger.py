@@ -11,7 +11,7 @@ from typing import Any
 
 from graven.core.values import ABSENT
 from graven.stm import faults
-from graven.stm.cells import Cell, Cells, Change, Key, Reads, Record, Space, View, Writes
+from graven.stm.cells import Cell, Cells, Change, Key, Reads, Record, Replaced, Space, View, Writes
 from graven.stm.turns import Turn, Turns
 from graven.stm.waiting import Waiter
 
@@ -95,12 +95,12 @@ class Ledger:
                     else:
                         new[key] = self._cell(value, before, first, number)
                 if new:
-                    self._link(last, len(new), ((space, old, new),))
+                    self._link(last, len(new), ((space, old.items(), new),))
                 return new
         raise faults.lost_race(lost, self._copy)
 
     def try_replace(self, space: Space, key: Key, value: Any, cell: Cell) -> Cell | None:
-        """Put *value* in the place of *cell*, if that is still there; return the new cell.
+        """Put *value*, not ``ABSENT``, in the place of *cell*, if that is there; return the new.
 
         ``None`` says that it could not be done this way; nothing was written then, and
         :meth:`try_commit_in` will do it, or say why not. This is what it does for the most common
@@ -110,7 +110,6 @@ class Ledger:
             last, cells = self.last, space.cells
             if (
                 cells.get(key) is not cell
-                or value is ABSENT
                 or last.next is not None
                 or self.turns.held is not None
                 or self.is_closed
@@ -121,7 +120,8 @@ class Ledger:
             record.number = number = last.number + 1
             record.total = last.total + 1
             new = value, cell[1] + 1, number
-            last.next = record, ((space, {key: cell}, _NOTHING),)
+            last.changes = ((space, ((key, cell),), _NOTHING),)
+            last.next = record
             try:
                 cells[key] = new  # before this the record is one that changes nothing
                 space.changed_at = number
@@ -135,7 +135,7 @@ class Ledger:
                 raise
             return new
 
-    def try_put(self, space: Space, old: Cells, new: Cells, last: Record) -> bool:
+    def try_put(self, space: Space, old: Replaced, new: Cells, last: Record) -> bool:
         """Put the cells *new* in the place of *old*, if *last* is still the last record.
 
         The caller has found all of *old* in place after it had taken *last*, and so need not hold
@@ -154,12 +154,13 @@ class Ledger:
             record.next = None
             record.number = number = last.number + 1
             record.total = last.total + len(new)
-            last.next = record, ((space, old, new),)
+            last.changes = ((space, old, new),)
+            last.next = record
             try:
                 space.cells.update(new)  # type: ignore[arg-type]
                 space.changed_at = number
                 if space.watchers:
-                    wake(space.watchers, old)
+                    wake(space.watchers, new)
                 self.last = record
                 if record.total > self._total_max:
                     self._forget()
@@ -188,7 +189,8 @@ class Ledger:
             if values:
                 get = space.cells.get
                 old = {key: get(key) for key in values}
-                changes.append((space, old, self._cells(values, old, last.number + 1)))
+                new = self._cells(values, old, last.number + 1)
+                changes.append((space, old.items(), new))
         if changes:
             self._link(last, sum(len(old) for _, old, _ in changes), tuple(changes))
         return self.last.number
@@ -215,7 +217,8 @@ class Ledger:
         """Commit: link a record behind the *last* one, and finish it. The lock is held."""
         record = Record()
         record.next, record.number, record.total = None, last.number + 1, last.total + count
-        last.next = record, changes  # from here on it is committed
+        last.changes = changes
+        last.next = record  # from here on it is committed
         try:
             self._apply(record, changes)
         except BaseException:
@@ -225,14 +228,14 @@ class Ledger:
     def _finish(self) -> None:
         """Bring a linked record into the cells, if one is left over. The lock is held."""
         if self.last.next is not None:
-            self._apply(*self.last.next)
+            self._apply(self.last.next, self.last.changes)
 
     def _apply(self, record: Record, changes: tuple[Change, ...]) -> None:
         """Put the new cells in place, wake who waits for them, and make *record* the last one.
 
         Doing it again, after an interruption anywhere, does no harm.
         """
-        for space, old, new in changes:
+        for space, replaced, new in changes:
             cells = space.cells
             if all(new.values()):
                 cells.update(new)  # type: ignore[arg-type]
@@ -244,7 +247,7 @@ class Ledger:
                         cells.pop(key, None)
             space.changed_at = record.number
             if space.watchers:
-                wake(space.watchers, old)
+                wake(space.watchers, [key for key, _ in replaced])
         self.last = record
         if record.total > self._total_max:
             self._forget()
@@ -253,7 +256,7 @@ class Ledger:
         """Let go of the records that the history has no room for, now and then."""
         first, total = self._first, self.last.total - self.history
         while first.total < total and first.next is not None:
-            first = first.next[0]
+            first = first.next
         self._first = first
         self._total_max = first.total + self.history + self.history // 8
 

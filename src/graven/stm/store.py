@@ -25,6 +25,8 @@ __all__ = ["Store"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_new = object.__new__
+
 
 class Store:
     """A dictionary for several threads, with versions and transactions; in memory.
@@ -79,30 +81,21 @@ class Store:
         :raises BusyRetry: if a wait, for a turn or a change, takes too long.
         :raises DataError: if a value cannot be copied.
         """
-        return self._run(self._limits, function, args, kwargs)
-
-    def _run(self, limits: Limits, function: Callable[..., T], args: Any, kwargs: Any) -> T:
-        owner, running = get_ident(), self._in_threads
-        around = running.get(owner)
-        if around is None and self._in_tasks:
-            around = self._in_tasks.get(current_task())
-        if around is not None:
-            with around.level():
-                found: Any = function(around, *args, **kwargs)
-                if type(found) is CoroutineType:
-                    raise faults.coroutine(function, found)
-                return found  # type: ignore[no-any-return]
-        deadline = Deadline(limits.deadline_s) if limits.deadline_s is not None else None
-        tx = Transaction(self)
+        owner, running, limits = get_ident(), self._in_threads, self._limits
+        if owner in running or self._in_tasks or limits.deadline_s is not None:
+            return self._attempting(limits, function, args, kwargs)
+        tx = _new(Transaction)  # Transaction(self), without the way through its type
+        Transaction.__init__(tx, self)
         result: Any = None
         try:
             running[owner] = tx
-            result = function(tx, *args, **kwargs) if args or kwargs else function(tx)
+            work: Callable[..., Any] = function
+            result = work(tx, *args, **kwargs) if args or kwargs else work(tx)
             if type(result) is CoroutineType:
                 raise faults.coroutine(function, result)
             is_done = tx.try_commit() is not None
         except (Exception, Retry):
-            if not tx.must_run_again:
+            if tx.reason is None:  # it may have lost a race, even if its function has hidden that
                 raise
             is_done = False
         finally:
@@ -112,16 +105,35 @@ class Store:
             if tx.effects:
                 run(effects(tx))
             return result  # type: ignore[no-any-return]
-        again = attempting(
-            self,
-            lambda tx: function(tx, *args, **kwargs),
-            running,
-            owner,
-            limits,
-            deadline or Deadline(None),
-            tx if tx.must_run_again else None,
-        )
-        return run(again)  # type: ignore[no-any-return]
+        failed = None if tx.reason is None else tx
+        return self._attempting(limits, function, args, kwargs, failed)
+
+    def _attempting(
+        self,
+        limits: Limits,
+        function: Callable[..., T],
+        args: Any,
+        kwargs: Any,
+        failed: Transaction | None = None,
+    ) -> T:
+        """Run a function in the transaction around it, or in attempts after the *failed* one."""
+
+        def body(tx: Transaction) -> T:
+            result: Any = function(tx, *args, **kwargs)
+            if type(result) is CoroutineType:
+                raise faults.coroutine(function, result)
+            return result  # type: ignore[no-any-return]
+
+        owner = get_ident()
+        around = self._in_threads.get(owner)
+        if around is None and self._in_tasks:
+            around = self._in_tasks.get(current_task())
+        if around is not None:
+            with around.level():
+                return body(around)
+        deadline = Deadline(limits.deadline_s)
+        attempts = attempting(self, body, self._in_threads, owner, limits, deadline, failed)
+        return run(attempts)  # type: ignore[no-any-return]
 
     @overload
     def transactional(
@@ -147,13 +159,20 @@ class Store:
         """
         if function is None:
             return partial(self.transactional, limit=limit, deadline_s=deadline_s)
+        if limit is None and deadline_s is None:
+
+            @wraps(function)
+            def call(*args: Any, **kwargs: Any) -> Any:
+                return self.atomically(function, *args, **kwargs)
+
+            return call
         limits = self._limits_with(limit, deadline_s)
 
         @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return self._run(limits, function, args, kwargs)
+        def call_within(*args: Any, **kwargs: Any) -> Any:
+            return self._attempting(limits, function, args, kwargs)
 
-        return call
+        return call_within
 
     def _limits_with(self, limit: int | None, deadline_s: float | None) -> Limits:
         own = self._limits
@@ -216,17 +235,19 @@ class Store:
         self._commit_handles(values, 0.0 if nowait else timeout_s)
 
     def _read(
-        self, handles: dict[Any, Any], kind: Callable[..., Any], keys: Iterable[Hashable]
+        self, handles: dict[Any, Any], kind: type[BaseValue], keys: Iterable[Hashable]
     ) -> None:
         """Put handles of *keys* into *handles*, all read at one moment. Usually takes no lock."""
-        last, get = self.timeline.last, self._cells.get
+        last, get, new = self.timeline.last, self._cells.get, _new
         try:
             for key in keys:
                 cell = get(key)
                 value = None if cell is None else cell[0]
                 if type(value) not in ATOMS:
                     value = self._copy(key, value)
-                handles[key] = kind(self, key, value, cell)
+                handles[key] = handle = new(kind)  # kind(…), in two thirds of the time
+                handle._store, handle.key, handle.value = self, key, value
+                handle._cell, handle._is_set = cell, False
         except TypeError as error:
             faults.refuse_bad(error, *keys)
             raise

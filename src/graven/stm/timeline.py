@@ -23,7 +23,7 @@ from collections.abc import Hashable, Iterable, Iterator
 
 from graven.errors import ConcurrentUpdate
 from graven.stm import faults
-from graven.stm.cells import Cell, Cells, Key, Reads, Record, Space, Step, View, Writes
+from graven.stm.cells import Cell, Cells, Change, Key, Reads, Record, Space, View, Writes
 from graven.stm.ledger import Ledger, replaced_since, wake
 from graven.stm.turns import Turn
 from graven.stm.waiting import Steps, Waiter, run
@@ -74,19 +74,22 @@ class Timeline(Ledger):
             (first, *_), *records = self._records()
         found: list[tuple[int, Cell | None]] = []
         for record, changes in reversed(records):
-            for changed, old, _ in changes:
-                if changed is space and key in old:
-                    found.append((record.number, left))
-                    left = old[key]
+            for changed, pairs, _ in changes:
+                if changed is not space:
+                    continue
+                for replaced, cell in pairs:
+                    if replaced == key:
+                        found.append((record.number, left))
+                        left = cell
         return [(left[2] if left is not None else first.number, left), *reversed(found)]
 
-    def _records(self) -> Iterator[Step]:
-        """Yield the steps to the records that are kept, oldest first."""
+    def _records(self) -> Iterator[tuple[Record, tuple[Change, ...]]]:
+        """Yield the records that are kept, oldest first, each with what it did."""
         record, last = self._first, self.last
         yield record, ()
         while record is not last and record.next is not None:
-            yield record.next
-            record = record.next[0]
+            yield record.next, record.changes
+            record = record.next
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────
 

@@ -16,7 +16,7 @@ from graven.core.values import ABSENT
 from graven.errors import ConcurrentUpdate
 from graven.stm import faults
 from graven.stm.cells import Cell, View
-from graven.stm.copying import ATOMS
+from graven.stm.copying import ATOMS, PLAIN
 
 if TYPE_CHECKING:
     from graven.stm.store import Store
@@ -59,21 +59,20 @@ class Transaction:
     or task that runs the function, and by no other.
     """
 
-    # ``effects`` is what is to be called after the commit, ``lost`` the error of a lost race.
+    # ``effects`` is what is to be called after the commit, ``reason`` why it must be run again:
+    # the error of a lost race, or a ``Retry``.
     __slots__ = (
-        "_copies", "_is_retrying", "_last", "_levels", "_turn", "_view",
-        "cells", "effects", "lost", "reads", "store", "writes",
+        "_copies", "_last", "_levels", "_view",
+        "cells", "effects", "reads", "reason", "store", "writes",
     )  # fmt: skip
 
-    def __init__(self, store: Store, turn: Turn | None = None) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
-        self._turn = turn
         self._copies: dict[Hashable, Any] | None = None
         self._view: View | None = None
-        self._is_retrying = False
         self._levels: tuple[tuple[Any, Any, Any], ...] = ()
         self.effects: tuple[Effect, ...] = ()
-        self.lost: ConcurrentUpdate | None = None
+        self.reason: ConcurrentUpdate | Retry | None = None
         self.cells: Any = store._cells
         self._last = store.timeline.last
         self.reads: dict[Hashable, Cell | None] = {}
@@ -188,8 +187,8 @@ class Transaction:
 
     def _lose(self) -> ConcurrentUpdate:
         """Return the error for having read what has been overwritten."""
-        self.lost = self.store.timeline.race_lost({self.store.space: self.reads})
-        return self.lost
+        self.reason = lost = self.store.timeline.race_lost({self.store.space: self.reads})
+        return lost
 
     # ── choosing and waiting ────────────────────────────────────────────────────────────────
 
@@ -200,7 +199,8 @@ class Transaction:
         nothing was read at all, ``atomically`` raises :class:`UsageError`, for nothing could end
         the wait.
         """
-        self._is_retrying = True
+        if self.reason is None:
+            self.reason = Retry()
         raise Retry
 
     def or_else(self, first: Callable[[Transaction], T], second: Callable[[Transaction], T]) -> T:
@@ -212,7 +212,8 @@ class Transaction:
             with self.level():
                 return first(self)
         except Retry:
-            self._is_retrying = False
+            if isinstance(self.reason, Retry):
+                self.reason = None
         with self.level():
             return second(self)
 
@@ -250,37 +251,30 @@ class Transaction:
 
     # ── the end, called by the store ────────────────────────────────────────────────────────
 
-    @property
-    def must_run_again(self) -> bool:
-        """Whether it has lost a race or waits for a change, even if its function hid that."""
-        return self.lost is not None or self._is_retrying
-
     def try_commit(self, turn: Turn | None = None) -> int | None:
         """Write all, or nothing; return how many keys, ``None`` where somebody else has the turn.
 
         :raises ConcurrentUpdate: if something that was read has been overwritten.
         :raises Retry: if the function has hidden a retry.
         """
-        if self.lost is not None:
-            raise self.lost
-        if self._is_retrying:
-            raise Retry
+        if self.reason is not None:
+            raise self.reason
         writes, reads, store = self.writes, self.reads, self.store
         if not writes:
             return 0
-        for key, value in writes.items():
-            if type(value) not in ATOMS:
-                writes = {key: store._copy(key, value) for key, value in writes.items()}
-                break
+        if len(writes) == 1 == len(reads):  # most commits by far
+            ((key, value),) = writes.items()
             if (
-                len(reads) == 1 == len(writes)
-                and (cell := reads.get(key)) is not None
+                (cell := reads.get(key)) is not None
+                and type(value) in PLAIN
                 and store.timeline.try_replace(store.space, key, value, cell) is not None
             ):
                 return 1
+        if not ATOMS.issuperset(map(type, writes.values())):
+            writes = {key: store._copy(key, value) for key, value in writes.items()}
         try:
-            new = store.timeline.try_commit_in(store.space, writes, reads, turn or self._turn)
+            new = store.timeline.try_commit_in(store.space, writes, reads, turn)
             return None if new is None else len(new)
         except ConcurrentUpdate as error:
-            self.lost = error
+            self.reason = error
             raise

@@ -152,7 +152,8 @@ _abandoned: deque[Steps[Any]] = deque()
 
 def run(flow: Steps[T]) -> T:
     """Run *flow* in this thread, to its end."""
-    _close_abandoned()
+    if _abandoned:
+        _close_abandoned()
     try:
         step = next(flow)
         while True:
@@ -175,7 +176,8 @@ async def arun(flow: Steps[T]) -> T:
     collector may throw it away in the middle of anything, also while a lock is held that the flow
     needs for its end.
     """
-    _close_abandoned()
+    if _abandoned:
+        _close_abandoned()
     try:
         step = next(flow)
         while True:
