@@ -22,8 +22,8 @@ from graven import (
     to_json,
     unflatten_object,
 )
-from graven._common.restoring import answers_of, questions_for
-from graven.flows.restore import fetch_level
+from graven._async import restoring as awaited
+from graven._sync import restoring as blocking
 from graven.models.documents.serializer import serializer
 
 
@@ -182,13 +182,7 @@ def test_a_session_restores_a_graph_of_tracked_objects_in_two_queries(tmp_path: 
     db.on_statement(lambda text, *_: statements.append(text))
 
     with db.session() as session:
-        steps = serializer.restoring([state])
-        wanted = next(steps)
-        with pytest.raises(StopIteration) as stop:
-            while True:
-                rows = session._read(fetch_level(questions_for(db.binding, wanted)))
-                wanted = steps.send(answers_of(session.unit, db.binding, wanted, rows))
-        (found,) = stop.value.value
+        (found,) = blocking.joined(session, serializer, [state], {}, [], None)
         reads = [one for one in statements if one.startswith("select")]
         assert found[500].friend is found[999]
         assert session.get(Borough, "7") is found[7] is found[507].town
@@ -232,20 +226,13 @@ def test_a_restored_model_can_be_stored(tmp_path: Path) -> None:
 
 
 def test_an_async_session_restores_with_the_same_steps(tmp_path: Path) -> None:
-    blocking = Database(f"sqlite:///{tmp_path}/b.db")
-    state = fill(blocking)
-    blocking.close()
+    with Database(f"sqlite:///{tmp_path}/b.db") as first:
+        state = fill(first)
 
     async def restore() -> tuple[str, str]:
         db = AsyncDatabase(f"sqlite:///{tmp_path}/b.db")
         async with db.session() as session:
-            steps = serializer.restoring([state])
-            wanted = next(steps)
-            with pytest.raises(StopIteration) as stop:
-                while True:
-                    rows = await session._read(fetch_level(questions_for(db.binding, wanted)))
-                    wanted = steps.send(answers_of(session.unit, db.binding, wanted, rows))
-            (found,) = stop.value.value
+            (found,) = await awaited.joined(session, serializer, [state], {}, [], None)
             names = found[507].town.name, found[500].friend.town.name
         await db.close()
         return names

@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
@@ -181,35 +183,79 @@ def test_random_immutable_values_are_equal_and_hash_alike(value: Any) -> None:
     assert unflatten_object(flatten_object(value)) == value
 
 
-def test_graphs_survive_a_process_that_knows_nothing_but_the_text(tmp_path: Path) -> None:
-    """The other process reads the text, writes it again, and hands it back."""
+CHILD = """
+import importlib.util, json, sys
+name, place = sys.argv[1:]
+spec = importlib.util.spec_from_file_location(name, place)
+module = sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+from graven import flatten_object, from_json, to_json, unflatten_object
+for line in sys.stdin:
+    text, document = json.loads(line)
+    again = flatten_object(unflatten_object(document)) if document is not None else None
+    print(json.dumps([to_json(*from_json(text)), again]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Callable[[str, Any], tuple[str, Any]]]:
+    """Lets a fresh process, with hashes of its own, read texts and documents and write them again.
+
+    It imports the types, and is given nothing else.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, __name__, str(Path(__file__))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        given, said = child.stdin, child.stdout
+
+        def ask(text: str, document: Any) -> tuple[str, Any]:
+            given.write(json.dumps([text, document]) + "\n")
+            given.flush()
+            answer, again = json.loads(said.readline())
+            return answer, again
+
+        yield ask
+        given.close()
+
+
+@seed(20240505)
+@settings(max_examples=100, deadline=None, database=None)
+@given(graphs("vertex"))
+def test_random_graphs_survive_a_fresh_process_as_text(elsewhere: Any, things: list[Any]) -> None:
+    text = to_json(things)
+
+    answer, _ = elsewhere(text, None)
+
+    (found,) = from_json(answer)
+    assert shape(found) == shape(things)
+    assert len(answer) == len(text)
+
+
+@seed(20240506)
+@settings(max_examples=100, deadline=None, database=None)
+@given(graphs())
+def test_random_graphs_survive_a_fresh_process_as_documents(
+    elsewhere: Any, things: list[Any]
+) -> None:
+    _, again = elsewhere(to_json(), flatten_object(things))
+
+    assert shape(unflatten_object(again)) == shape(things)
+
+
+def test_graphs_survive_a_process_that_knows_nothing_but_the_text(elsewhere: Any) -> None:
     loop, vertex = Cell("loop"), Vertex(label="v", data={Token(1), Token(2)})
     loop.link, vertex.next = [loop, (vertex, loop)], vertex
     things = [loop, vertex, Decimal("1.10"), UUID(int=3), date(2024, 1, 1), time(1), {1: {2, 3}}]
-    text = to_json(things)
-    here = Path(__file__)
-    code = (
-        "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location({__name__!r}, {str(here)!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        f"sys.modules[{__name__!r}] = module\n"
-        "spec.loader.exec_module(module)\n"
-        "from graven import from_json, to_json\n"
-        "sys.stdout.write(to_json(*from_json(sys.stdin.read())))\n"
-    )
-    environment = {**os.environ, "PYTHONHASHSEED": "7"}
 
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=text,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
+    answer, _ = elsewhere(to_json(things), None)
 
-    assert done.stderr == ""
-    (found,) = from_json(done.stdout)
+    (found,) = from_json(answer)
     assert shape(found) == shape(things)
     assert found[0].link[1][1] is found[0]
     assert found[1].data == {Token(1), Token(2)}

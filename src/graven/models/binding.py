@@ -62,7 +62,8 @@ class ModelBinding(RowWriter):
     def _decoder(self, field: ScalarField) -> Callable[[Any], Any] | None:
         if issubclass(field.type.python, enum.Enum):
             return Members(field).__getitem__
-        return self._decoders[field.type.kind]
+        decode, storage = self._decoders[field.type.stored_kind], field.type.storage
+        return decode if storage is None else storage.decoder(decode)
 
     def _raw_sources(self, mapper: Any, names: dict[str, Any]) -> list[tuple[ModelField, str]]:
         """Return, for each field, the source that makes its raw form of a row's columns."""

@@ -113,7 +113,9 @@ def make_guard(model: str, fields: Sequence[ModelField], plain: type[Any]) -> An
     return compile_function(model, "__setattr__", "self, name, value", body, names)
 
 
-_COMPARED_PLAINLY = frozenset({"int", "str", "bool", "bytes", "uuid", "date", "time", "timedelta"})
+_COMPARED_PLAINLY = frozenset(
+    {"int", "str", "bool", "bytes", "uuid", "objectid", "date", "time", "timedelta"}
+)
 """The kinds of values that are the same if they are equal in type and by ``==``."""
 
 

@@ -76,7 +76,7 @@ def _scalar(
     body: list[str],
 ) -> None:
     """Write the lines that check and encode a column; nulls stay what they are."""
-    name, kind, python = field.name, field.type.kind, field.type.python
+    name, kind, python = field.name, field.type.limited_kind, field.type.python
     value, filled, types = f"v_{name}", f"v_{name}", f"T_{name}"
     names[types] = {python}
     body.append(f"{value} = [o.{name} for o in objects]")
@@ -87,7 +87,7 @@ def _scalar(
     else:
         body.append(f"if set(map(type, {value})) != {types}: return None")
     is_enum = issubclass(python, enum.Enum)
-    bulk = None if is_enum else column_encoders.get(kind)
+    bulk = None if is_enum or field.type.storage is not None else column_encoders.get(kind)
     if kind in _SUSPICIOUS and not is_enum and bulk is None:
         body.append(f"if {_SUSPICIOUS[kind].format(values=filled)}: return None")
     if bulk is not None:

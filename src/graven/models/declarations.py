@@ -53,6 +53,7 @@ class Declaration:
         "relation",
         "renamed_from",
         "store_made",
+        "stored_as",
         "unflatten",
         "unique",
     )
@@ -65,6 +66,7 @@ class Declaration:
         self.store_made: bool = given.get("store_made", False)
         self.graven_made: bool = given.get("graven_made", False)
         self.precision: str | None = given.get("precision")
+        self.stored_as: type | None = given.get("stored_as")
         self.unique: bool = given.get("unique", False)
         self.index: bool = given.get("index", False)
         self.on_delete: str = given.get("on_delete", "refuse")
@@ -101,6 +103,7 @@ def field(
     index: bool = False,
     on_delete: str = "refuse",
     precision: Literal["s", "ms", "us"] | None = None,
+    stored_as: type | None = None,
     flatten: Callable[[Any], Any] | None = None,
     unflatten: Callable[[Any], Any] | None = None,
 ) -> Any:
@@ -110,8 +113,10 @@ def field(
     columns that the field had before. *unique* and *index* ask the store for a unique or a plain
     index. *on_delete* of a reference says what happens when the object it refers to is deleted:
     ``"refuse"`` the deletion, ``"cascade"`` it to this object, or ``"set_null"``. *precision* of
-    a time (``"s"``, ``"ms"`` or ``"us"``) rounds each value as it is assigned. *flatten* makes
-    what stands for the value in a document of the codec, *unflatten* the value of that again.
+    a time (``"s"``, ``"ms"`` or ``"us"``) rounds each value as it is assigned. *stored_as* is the
+    type that the values are kept as, where their own has no form in the store that keeps them.
+    *flatten* makes what stands for the value in a document of the codec, *unflatten* the value of
+    that again.
     """
     return Declaration(
         default=default,
@@ -121,6 +126,7 @@ def field(
         index=index,
         on_delete=on_delete,
         precision=precision,
+        stored_as=stored_as,
         flatten=flatten,
         unflatten=unflatten,
     )
@@ -131,7 +137,12 @@ def key(*, store_made: Literal[True], init: Literal[False] = False) -> Any: ...
 
 
 @overload
-def key(*, default: Any = ..., default_factory: Callable[[], Any] = ...) -> Any: ...
+def key(
+    *,
+    default: Any = ...,
+    default_factory: Callable[[], Any] = ...,
+    stored_as: type | None = ...,
+) -> Any: ...
 
 
 def key(
@@ -139,17 +150,23 @@ def key(
     default: Any = MISSING,
     default_factory: Callable[[], Any] | None = None,
     store_made: bool = False,
+    stored_as: type | None = None,
     init: bool = True,  # noqa: ARG001
 ) -> Any:
     """Declare the field as the key, or as one part of a key of several fields.
 
-    With *store_made* the store makes it (an ``int``), and it is ``None`` until the commit. *init*
-    is there for type checkers: such a key is no argument of the constructor.
+    With *store_made* the store makes it (an ``int``), and it is ``None`` until the commit.
+    *stored_as* is the type that it is kept as. *init* is there for type checkers: such a key is no
+    argument of the constructor.
     """
     if store_made:
         default = None
     return Declaration(
-        default=default, default_factory=default_factory, is_key=True, store_made=store_made
+        default=default,
+        default_factory=default_factory,
+        is_key=True,
+        store_made=store_made,
+        stored_as=stored_as,
     )
 
 

@@ -13,7 +13,7 @@ from graven.core.mapper import Mapper
 from graven.errors import QueryError
 from graven.models.checks import fits, unstorable
 from graven.models.fields import ModelField, ReferenceField
-from graven.models.types import member_value
+from graven.models.types import member_value, stored_value
 from graven.ops.conditions import And, Compare, Condition, In, Like, Not, Or, Order, Path, Step
 
 __all__ = [
@@ -177,7 +177,7 @@ def stored_values(expression: FieldExpression, value: object) -> tuple[object, .
         return _key_values(expression, field, value)
     if field.form != "scalar":
         raise _misfit(expression, value, "only None; such a field is not compared by the store")
-    python, kind = field.type.python, field.type.kind
+    python, kind = field.type.python, field.type.limited_kind
     if isinstance(value, enum.Enum) and isinstance(value, python):
         return (member_value(field.type, value),)
     if python is float and type(value) is int:
@@ -186,7 +186,8 @@ def stored_values(expression: FieldExpression, value: object) -> tuple[object, .
         raise _misfit(expression, value, python.__name__)
     if why := unstorable(kind, value):
         raise _misfit(expression, value, python.__name__, why)
-    return (value,)
+    _check_storage(expression, "compare", "is_equal")
+    return (stored_value(field.type, value),)
 
 
 def _key_values(
@@ -206,10 +207,32 @@ def _key_values(
         expected = f"a {field.target.name} or its key, {python.__name__}"
         if not fits(part, python):
             raise _misfit(expression, value, expected)
-        if why := unstorable(kind.kind, part):
+        if why := unstorable(kind.limited_kind, part):
             raise _misfit(expression, value, expected, why)
-        stored.append(member_value(kind, part) if isinstance(part, enum.Enum) else part)
+        stored.append(stored_value(kind, part))
     return tuple(stored)
+
+
+def _storages(expression: FieldExpression) -> list[Any]:
+    """Return how the values in each column of the field are kept, ``None`` where as themselves."""
+    field = expression._field
+    if isinstance(field, ReferenceField):
+        return [field.target.field(name).type.storage for name in field.target.key_fields]
+    return [field.type.storage]
+
+
+def _check_storage(expression: FieldExpression, attempted: str, needed: str) -> None:
+    """Refuse a question that the form in which the values are stored does not answer."""
+    for storage in _storages(expression):
+        if storage is not None and not getattr(storage, needed):
+            raise QueryError(
+                f"cannot {attempted} {expression!r} in the store: the field is declared as "
+                f"stored_as={storage.kind}, and what is stored is not in the order of the values, "
+                "or not always alike where these are equal. Judge the objects in Python, or leave "
+                "stored_as out.",
+                model=expression._mapper.name,
+                field=expression._field.name,
+            )
 
 
 def _misfit(expression: FieldExpression, value: object, expected: str, why: str = "") -> QueryError:
@@ -226,11 +249,14 @@ def compare(operator: str, left: FieldExpression, right: object) -> Condition:
     paths = paths_of(left)
     if isinstance(right, FieldExpression):
         values: tuple[object, ...] = tuple(paths_of(right))
-        if [path.kind for path in paths] != [getattr(path, "kind", None) for path in values]:
+        kinds = [getattr(path, "kind", None) for path in values]
+        if [path.kind for path in paths] != kinds or _storages(left) != _storages(right):
             raise _misfit(left, right, "a field of the same type")
+        _check_storage(left, "compare", "is_equal")
     else:
         values = stored_values(left, right)
     if operator in ("<", "<=", ">", ">="):
+        _check_storage(left, "compare the order of", "is_ordered")
         return Compare(operator, _single_path(left, "an order comparison"), values[0])
     equal = [Compare("==", path, value) for path, value in zip(paths, values, strict=True)]
     if not equal:
@@ -269,7 +295,7 @@ def in_(expression: Any, values: Iterable[object]) -> Condition:
 
 def _text_path(expression: Any, pattern: object, use: str) -> Path:
     path = _single_path(expression, use)
-    if path.kind != "str" or not isinstance(pattern, str):
+    if path.kind != "str" or _storages(expression) != [None] or not isinstance(pattern, str):
         raise QueryError(
             f"cannot match {expression!r} against {pattern!r} with {use}: both must be text.",
             model=expression._mapper.name,
@@ -291,11 +317,17 @@ def ilike(expression: Any, pattern: str) -> Condition:
     return Like(_text_path(expression, pattern, "ilike"), pattern, ignore_case=True)
 
 
+def _order_path(expression: Any) -> Path:
+    path = _single_path(expression, "an order")
+    _check_storage(expression, "order by", "is_ordered")
+    return path
+
+
 def asc(expression: Any) -> Order:
     """Order by the field, least first; nulls are the least."""
-    return Order(_single_path(expression, "an order"))
+    return Order(_order_path(expression))
 
 
 def desc(expression: Any) -> Order:
     """Order by the field, greatest first; nulls come last."""
-    return Order(_single_path(expression, "an order"), descending=True)
+    return Order(_order_path(expression), descending=True)

@@ -73,7 +73,7 @@ def unwritable(instance: Any, error: Exception) -> Exception:
         if not is_scalar:
             continue
         expected += " or None" if field.nullable else ""
-        if value is not None and (why := unstorable(field.type.kind, value)):
+        if value is not None and (why := unstorable(field.type.limited_kind, value)):
             return refuse(mapper.name, mapper.key_of(instance), field.name, value, expected, why)
     return error
 

@@ -119,7 +119,7 @@ class ScalarField(ModelField):
 
     def __init__(self, owner: str, name: str, kind: FieldType, said: Declaration) -> None:
         super().__init__(owner, name, kind, said)
-        self.column_values = (self._column(name, kind.kind, kind.nullable),)
+        self.column_values = (self._column(name, kind.stored_kind, kind.nullable),)
 
     def capture(self, instance: Any) -> object:
         """Return the value; where there is none, what the commit refuses."""
@@ -223,7 +223,7 @@ class DocumentField(ModelField):
     def __init__(self, owner: str, name: str, kind: FieldType, said: Declaration) -> None:
         """Make the field and its column; the codec is made at first use."""
         super().__init__(owner, name, kind, said)
-        self.column_values = (self._column(name, "json", kind.nullable),)
+        self.column_values = (self._column(name, kind.stored_kind, kind.nullable),)
         self._encode: Callable[[Any], bytes] | None = None
         self._decode: Callable[[str], Any] | None = None
 

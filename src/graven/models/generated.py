@@ -40,6 +40,7 @@ GENERATED: dict[str, Callable[[ModelMapper], Any]] = {
     "key_of": lambda one: attrgetter(*one.key_fields),
     "prepare": lambda one: codegen.make_prepare(one.name, one.fields),
     "set_key": lambda one: codegen.make_set_key(one.name, one.key_fields),
+    "set_origin": lambda one: type.__getattribute__(one.model, "_origin").__set__,
     "snapshot": lambda one: codegen.make_snapshot(one.name, one.fields),
     "changed": lambda one: codegen.make_changed(one.name, one.fields),
     "adopt": lambda one: codegen.make_adopt(one.name, one.fields),

@@ -45,6 +45,9 @@ class RowWriter:
         self.insert_columns = (*names, mapper.table.version)
         self.insert_row = self._values_function("insert_row", self._inserted, purpose="insert")
         self.key_row = self._key_function()
+        self._encodes_key = len(mapper.key_fields) > 1 or bool(
+            self._encoder(key_fields_of(mapper)[0])
+        )
 
     def _key_sources(self, names: dict[str, Any]) -> list[str]:
         """Return the source of each part of the variable ``key`` in store form."""
@@ -96,7 +99,7 @@ class RowWriter:
                 row(instance, later, key, version)
                 for instance, key, version in zip(objects, keys, versions, strict=True)
             ]
-        columns += zip(*map(self.key_row, keys), strict=True)
+        columns += zip(*map(self.key_row, keys), strict=True) if self._encodes_key else (keys,)
         return list(zip(*columns, versions, strict=True))
 
     def _columns(self, bits: int, objects: Sequence[Any]) -> list[Any] | None:
@@ -182,6 +185,9 @@ class RowWriter:
         """Return the function from value to store form; a float that was checked needs none."""
         if issubclass(field.type.python, enum.Enum):
             return attrgetter("_name_" if field.type.by_name else "_value_")
+        if field.type.storage is not None:
+            encoder: Callable[[Any], Any] = field.type.storage.encoder
+            return encoder(self._encoders[field.type.stored_kind])  # type: ignore[no-any-return]
         return None if field.type.kind == "float" else self._encoders[field.type.kind]
 
     def _values_function(
@@ -220,11 +226,11 @@ class RowWriter:
         return compile_function(self.mapper.name, title, signature, body, names)  # type: ignore[no-any-return]
 
     def _scalar_source(self, field: ScalarField, names: dict[str, Any], body: list[str]) -> None:
-        name, python = field.name, field.type.python
+        name, python, kind = field.name, field.type.python, field.type.limited_kind
         names[f"T_{name}"] = python
         key_of = self.mapper.key_of
         names[f"check_{name}"] = checker(
-            self.mapper.name, name, python, field.type.kind, field.nullable, key_of
+            self.mapper.name, name, python, kind, field.nullable, key_of
         )
         value = f"v_{name}"
         body.append(f"{value} = o.{name}")
@@ -232,7 +238,7 @@ class RowWriter:
         if field.nullable:
             body.append(f"if {value} is not None:")
             indent = "    "
-        body.append(f"{indent}if {suspicious(field.type.kind, python, value, f'T_{name}')}:")
+        body.append(f"{indent}if {suspicious(kind, python, value, f'T_{name}')}:")
         body.append(f"{indent}    {value} = check_{name}(o, {value})")
         encode = self._encoder(field)
         if encode is not None:

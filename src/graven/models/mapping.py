@@ -118,6 +118,10 @@ def _is_model(hint: Any) -> bool:
 
 def _make_field(model: str, name: str, kind: FieldType, said: Declaration) -> ModelField:
     check_declaration(model, name, kind, said, _is_model)
+    if said.stored_as is not None:
+        from graven.models.storage import storage_for
+
+        kind.storage = storage_for(model, name, kind, said.stored_as)
     if kind.form == "list":
         return (ListField if said.relation == "owned" else LinksField)(model, name, kind, said)
     forms = {"scalar": ScalarField, "reference": ReferenceField, "document": DocumentField}
@@ -237,7 +241,7 @@ def _first_half(model: Any) -> ModelMapper:
     mapper.key_columns = tuple(column for field in keys for column in field.column_values)
     python = keys[0].type.python if len(keys) == 1 else None
     is_plain = python in (int, bytes) or (python is not None and keys[0].type.kind == "uuid")
-    mapper.plain_key_type = python if is_plain else None
+    mapper.plain_key_type = python if is_plain and keys[0].type.storage is None else None
     _under_way[model] = mapper
     return mapper
 

@@ -24,6 +24,7 @@ from graven.models.declarations import (
     many_to_many,
     owned,
 )
+from graven.models.face import Face
 from graven.models.types import evaluate, is_class_variable, is_scalar_annotation, names_in
 
 __all__ = ["Hooks", "Model", "ModelType", "hooks"]
@@ -122,8 +123,8 @@ class ModelType(type):
             for each, annotation in _annotations(namespace).items()
             if not each.startswith("_") and not is_class_variable(annotation)
         }
-        is_abstract = options.pop("abstract", False) or not bases
         parents = [base for base in bases if isinstance(base, ModelType)]
+        is_abstract = options.pop("abstract", False) or not parents
         mcs._check(name, parents, annotations, namespace, options)
         declared = mcs._collect(parents, annotations, namespace)
         names = _local_names(sys._getframe(1))
@@ -141,7 +142,7 @@ class ModelType(type):
         cls._options = options
         cls._is_abstract = is_abstract
         made: Any = cls
-        cls._has_own_init = bool(bases) and made.__init__ is not Model.__init__
+        cls._has_own_init = bool(parents) and made.__init__ is not Model.__init__
         if cls._has_own_init:
             _keep_init(cls)
         cls._mapper = None
@@ -342,7 +343,7 @@ def mapper_of(model: Any) -> Any:
     return mapper
 
 
-class Model(metaclass=ModelType):
+class Model(Face, metaclass=ModelType):
     """The base of all stored classes.
 
     Annotations are the fields; ``id: UUID`` is the key unless one is declared.

@@ -6,16 +6,17 @@ import enum
 
 from graven._hints import Any
 from graven.core.values import ABSENT
+from graven.models.checks import fits
 from graven.models.fields import ModelField, ReferenceField, ScalarField
 from graven.models.model import mapper_of
-from graven.models.types import member_value
+from graven.models.types import member_value, stored_value
 from graven.ops.conditions import Path, Step
 
-__all__ = ["column_value", "read_path", "step_field"]
+__all__ = ["column_value", "read_path", "step_field", "stored_key"]
 
 
 def column_value(instance: Any, column: str) -> Any:
-    """Return what the current value of an object is in *column*, in Python form.
+    """Return what the current value of an object is in *column*, in the Python form of that.
 
     ``None`` where its class has no such column.
     """
@@ -41,7 +42,19 @@ def _as_stored(field: Any, value: Any) -> Any:
     """Return what stands for the value of a scalar in its column."""
     if isinstance(value, enum.Enum) and isinstance(value, field.type.python):
         return member_value(field.type, value)
+    storage = field.type.storage
+    if storage is not None and value is not None and fits(value, field.type.python):
+        return storage.encode(value)
     return value
+
+
+def stored_key(mapper: Any, key: Any) -> tuple[Any, ...]:
+    """Return what stands for each part of a key in its column, in the Python form of that."""
+    names = mapper.key_fields
+    parts = key if len(names) > 1 else (key,)
+    return tuple(
+        stored_value(mapper.field(name).type, part) for name, part in zip(names, parts, strict=True)
+    )
 
 
 def step_field(instance: Any, step: Step) -> ReferenceField | None:

@@ -63,6 +63,10 @@ def check_keys(mapper: Any, keys: list[ModelField]) -> None:
             why = "a key is never None. Take the None out of its annotation."
         elif kind.kind == "float":
             why = "a float is not exact enough to find anything by. Use int, str or Decimal."
+        elif kind.storage is not None and not kind.storage.is_equal:
+            why = "equal numbers may have several texts, so it would not be found by them."
+        elif kind.storage is not None and field.said.store_made:
+            why = "the store makes whole numbers, and keeps them as such. Leave stored_as out."
         if why:
             raise MappingError(
                 f"cannot use {mapper.name}.{field.name} as a key: {why}",

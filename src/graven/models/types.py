@@ -26,6 +26,7 @@ __all__ = [
     "models_inside",
     "names_in",
     "resolve",
+    "stored_value",
 ]
 
 SCALARS: dict[type, str] = {
@@ -40,7 +41,11 @@ SCALARS: dict[type, str] = {
     bytes: "bytes",
 }
 
-_RARE_SCALARS = {("uuid", "UUID"): "uuid", ("decimal", "Decimal"): "decimal"}
+_RARE_SCALARS = {
+    ("uuid", "UUID"): "uuid",
+    ("decimal", "Decimal"): "decimal",
+    ("bson.objectid", "ObjectId"): "objectid",
+}
 
 
 class FieldType:
@@ -49,10 +54,21 @@ class FieldType:
     ``form`` is ``"scalar"``, ``"reference"``, ``"document"`` or ``"list"`` (of models); ``kind``
     the kind of a scalar's column; ``python`` the type of its values, ``target`` the model of a
     reference or list, ``annotation`` the type of a document, ``choices`` what may stand in the
-    column of an enumeration: the values of its members, or, ``by_name``, their names.
+    column of an enumeration: the values of its members, or, ``by_name``, their names. ``storage``
+    is how the values are kept if ``field(stored_as=...)`` was declared.
     """
 
-    __slots__ = ("annotation", "by_name", "choices", "form", "kind", "nullable", "python", "target")
+    __slots__ = (
+        "annotation",
+        "by_name",
+        "choices",
+        "form",
+        "kind",
+        "nullable",
+        "python",
+        "storage",
+        "target",
+    )
 
     def __init__(
         self,
@@ -70,6 +86,18 @@ class FieldType:
         self.form, self.kind, self.python, self.nullable = form, kind, python, nullable
         self.target, self.annotation = target, annotation
         self.choices, self.by_name = choices, by_name
+        self.storage: Any = None
+
+    @property
+    def stored_kind(self) -> str:
+        """The kind of the values in the column."""
+        return self.kind if self.storage is None else self.storage.kind
+
+    @property
+    def limited_kind(self) -> str:
+        """The kind whose limits hold for the values; digits may be any number's."""
+        has_no_limits = self.storage is not None and self.kind in ("int", "float")
+        return "" if has_no_limits else self.kind
 
 
 def _imported(module: str, name: str) -> Any:
@@ -196,6 +224,13 @@ def _enumeration(hint: type[Enum], nullable: bool) -> FieldType:
 def member_value(kind: FieldType, member: Any) -> str | int:
     """Return what stands for a member of an enumeration in the store: its value, or its name."""
     return member.name if kind.by_name else member.value  # type: ignore[no-any-return]
+
+
+def stored_value(kind: FieldType, value: Any) -> Any:
+    """Return what stands for a value of a scalar field in its column, in Python form."""
+    if kind.choices:
+        return member_value(kind, value)
+    return value if kind.storage is None or value is None else kind.storage.encode(value)
 
 
 def members_by_value(kind: FieldType) -> dict[Any, Any]:

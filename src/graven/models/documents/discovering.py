@@ -65,37 +65,38 @@ class Discovery:
         queue = list(states)
         if not is_known:
             self._lenient.update(map(id, queue))
+        append, lenient = queue.append, self._lenient
         for state in queue:  # it grows while it is gone through
             inner: Any
+            key = id(state)
             if type(state) is dict:
-                if id(state) in made or id(state) in pending:
+                if key in made or key in pending:
                     continue
                 name = state.get("__model__")
                 plan = fast.get(name) if type(name) is str else None
                 if plan is not None and state.keys() <= plan.fields:
+                    if "__ordinal__" in state:
+                        self._enter_ordinal(state["__ordinal__"], state)
                     if plan.mapper is None:
-                        made[id(state)] = target = plan.allocate()
-                        pending[id(state)] = plan.fill, target, state
+                        made[key] = target = plan.allocate()
+                        pending[key] = plan.fill, target, state
                     else:
                         self._enter(plan, state, state)
-                    inner = map(state.get, plan.deep)
+                    inner = [state[one] for one in plan.deep if one in state]
                 else:
                     inner = self._discover_mapping(state, queue)
-            elif type(state) is list and id(state) not in made:
-                made[id(state)] = target = []
-                pending[id(state)] = containers.fill_list, target, state
+            elif type(state) is list and key not in made:
+                made[key] = target = []
+                pending[key] = containers.fill_list, target, state
                 inner = state
             else:
                 continue
-            found = [
-                one
-                for one in inner
-                if (type(one) is dict and "__ref__" not in one) or type(one) is list
-            ]
-            if found:
-                if self._lenient and id(state) in self._lenient:
-                    self._lenient.update(map(id, found))
-                queue += found
+            is_lenient = bool(lenient) and key in lenient
+            for one in inner:
+                if type(one) is list or (type(one) is dict and "__ref__" not in one):
+                    append(one)
+                    if is_lenient:
+                        lenient.add(id(one))
 
     def _discover_mapping(self, state: Any, queue: list[Any]) -> Any:
         """Make the object of a mapping; return the states inside it."""
@@ -247,6 +248,27 @@ class Discovery:
         if found is None:
             raise malformed(key, f"a key of {plan.name}")
         return plan.mapper.root.model, found
+
+    def referrer(self, model: Any, key: Any) -> str:
+        """Say in words which object of the documents refers to an object."""
+        around = [(one, "it") for states in self._alive if type(states) is tuple for one in states]
+        seen: set[int] = set()
+        for state, owner in around:  # it grows while it is gone through
+            if type(state) not in (dict, list) or id(state) in seen:
+                continue
+            seen.add(id(state))
+            if type(state) is list:
+                around += [(one, owner) for one in state]
+            elif "__key__" in state:
+                if self.reference(state) == (model, key):
+                    return owner
+            elif "__model__" in state:
+                around += [
+                    (one, f"{name} of a {state['__model__']}") for name, one in state.items()
+                ]
+            else:
+                around += [(one, owner) for one in state.values()]
+        return "it"
 
     def value(self, state: Any) -> Any:
         """Return the value of a state."""

@@ -70,12 +70,12 @@ def ambiguous(name: str, types: Iterable[type]) -> MappingError:
     )
 
 
-def missing_object(model: Any, key: object, found_in: str) -> NotFoundError:
+def missing_object(model: Any, key: object, found_in: str, referrer: str = "it") -> NotFoundError:
     """Make the error for a reference to an object that is not there."""
     return NotFoundError(
-        f"cannot restore a document: it refers to {model.__name__} {shown(key)}, which is not in "
-        f"{found_in}. Usually somebody has deleted it, or the document was taken out of its graph. "
-        "Give a scope that has the object, or take the reference out. Nothing was restored.",
+        f"cannot restore a document: {referrer} refers to {model.__name__} {shown(key)}, which is "
+        f"not in {found_in}. Usually somebody has deleted it, or the document was taken out of its "
+        "graph. Give a scope that has the object, or take the reference out. Nothing was restored.",
         model=model.__name__,
         key=key,
     )

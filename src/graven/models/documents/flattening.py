@@ -23,12 +23,12 @@ from typing import Any
 
 from graven.core.values import ABSENT
 from graven.models.documents.faults import misfit, unwritable
-from graven.models.documents.kinds import ENCODERS, PLAIN
+from graven.models.documents.kinds import ENCODERS, PLAIN, encode_objectid, is_objectid
 from graven.models.documents.registry import TypeRegistry
 from graven.models.documents.unknown import Opaque, Verbatim, unknown_fields
 from graven.models.model import Model
 
-__all__ = ["DEPTH_MAX", "Flattener"]
+__all__ = ["DEPTH_MAX", "Flattener", "is_plain_key"]
 
 #: How deep containers may stand in one another in an entry of a graph; deeper ones get their own.
 DEPTH_MAX = 16
@@ -38,6 +38,11 @@ Fill = Callable[["Flattener", Any, Any], None]
 
 #: Matches the keys that a document may have as they are, in every store.
 _is_plain_key = re.compile(r"(?!__|\$)[^.\0]+").fullmatch
+
+
+def is_plain_key(name: str) -> bool:
+    """Say whether a document may have *name* as a key as it is, in every store."""
+    return _is_plain_key(name) is not None
 
 
 class Flattener:
@@ -89,32 +94,32 @@ class Flattener:
         encode = self.encoders.get(kind)
         if encode is not None:
             return encode(value)
-        ordinal = self.ordinals.get(id(value))
-        if ordinal is not None:
-            return {"__ref__": ordinal}
-        if id(value) in self._places:
-            return self._again(value)
-        writer = self._writers.get(kind)
+        return self._again(value) or self.begin(value, parent, key)
+
+    def begin(self, value: Any, parent: Any, key: Any) -> Any:
+        """Return the document form of what is no single value, and has no number yet."""
+        place = self._places.get(id(value))
+        if place is not None:
+            return {"__ref__": self._number(value, place)}
+        writer = self._writers.get(type(value))
         if writer is None:
-            writer = self._writers[kind] = self._writer(kind, value)
+            writer = self._writers[type(value)] = self._writer(type(value), value)
         return writer(value, parent, key)
 
     def _again(self, value: Any) -> Any:
-        """Give a number to what is met for the second time; ``None`` if it was not met yet."""
+        """Return a reference to what has a number; ``None`` if it has none."""
         ordinal = self.ordinals.get(id(value))
-        if ordinal is None:
-            place = self._places.get(id(value))
-            if place is None:
-                return None
-            ordinal = self.ordinals[id(value)] = self._number(*place[:3])
-        return {"__ref__": ordinal}
+        return None if ordinal is None else {"__ref__": ordinal}
 
-    def _number(self, target: Any, parent: Any, key: Any) -> int:
+    def _number(self, value: Any, place: tuple[Any, Any, Any, Any]) -> int:
+        """Give a number to what is met for the second time."""
+        target, parent, key, _ = place
         if self.as_graph:
+            ordinal = self.ordinals[id(value)] = len(self.nodes)
             self.nodes.append(target)
-            parent[key] = {"__ref__": len(self.nodes) - 1}
-            return len(self.nodes) - 1
-        ordinal = self._count
+            parent[key] = {"__ref__": ordinal}
+            return ordinal
+        ordinal = self.ordinals[id(value)] = self._count
         self._count += 1
         if type(target) is list:
             parent[key] = {"__list__": target, "__ordinal__": ordinal}
@@ -148,7 +153,13 @@ class Flattener:
             return self._opaque
         if kind is Verbatim:
             return lambda value, _, __: value.state
+        if is_objectid(kind):
+            return self._itself if kind in self.plain else encode_objectid
         return self._begin
+
+    @staticmethod
+    def _itself(value: Any, _: Any, __: Any) -> Any:
+        return value
 
     def _begin(self, value: Any, parent: Any, key: Any) -> Any:
         """Begin the document form of an object."""

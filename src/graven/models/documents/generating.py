@@ -68,14 +68,18 @@ def _flatten_source(plan: DocumentPlan, slot: DocumentSlot, names: dict[str, Any
                 f"    out[{name!r}] = run.value(v, out, {name!r})",
             ]
         lines.append(check)
-    return [*lines, *_put_source(name)]
+    return [*lines, *_put_source(slot)]
 
 
-def _put_source(name: str) -> list[str]:
+def _put_source(slot: DocumentSlot) -> list[str]:
     """Return the source that writes the value of a field, which may have been met before."""
+    name = slot.name
+    write = "run.value" if slot.flatten is not None or slot.may_be_single else "run.begin"
     return [
-        "n = ordinals.get(id(v)) if v is not None else None",
-        f"out[{name!r}] = run.value(v, out, {name!r}) if n is None else {{'__ref__': n}}",
+        f"if v is None: out[{name!r}] = None",
+        "else:",
+        "    n = ordinals.get(id(v))",
+        f"    out[{name!r}] = {write}(v, out, {name!r}) if n is None else {{'__ref__': n}}",
     ]
 
 
@@ -94,7 +98,7 @@ def _reference_source(plan: DocumentPlan, slot: DocumentSlot, names: dict[str, A
         f"    out[{name!r}] = run.unloaded(field_{name}, o)",
         "else:",
         f"    if not isinstance(v, T_{name}): raise refuse_{name}(v)",
-        *(f"    {line}" for line in _put_source(name)),
+        *(f"    {line}" for line in _put_source(slot)),
     ]
 
 

@@ -6,10 +6,11 @@ what was found, so that blocking and async code drive the same logic.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from graven.core.values import ABSENT
+from graven.models.checks import shown
 from graven.models.documents.faults import malformed, missing_object
 from graven.models.documents.registry import TypeRegistry
 from graven.models.documents.unflattening import Unflattener
@@ -30,8 +31,13 @@ def restoring(
     *,
     force: bool = False,
     levels_max: int | None = None,
+    nodes: Sequence[Any] = (),
+    objects: Iterable[Any] = (),
 ) -> Generator[Wanted, Found, list[Any]]:
     """Restore documents and what they refer to, directly or not; return their values.
+
+    *nodes* are the entries of the table that a text has beside its roots, the *states*. What
+    *objects* refer to, which are there already, is loaded too.
 
     Yields the keys wanted, once a level: each model stands for one query. A reference of a field
     that is further away than *levels_max* levels stays a key.
@@ -40,7 +46,10 @@ def restoring(
     :raises DataError: if a document cannot be restored.
     """
     graph = _Graph(registry, scope, force)
-    graph.run.discover(*states)
+    graph.run.take_graph([*states], [*nodes])
+    for one in objects:
+        mapper = mapper_of(type(one))
+        graph.take(mapper.root.model, mapper.key_of(one), one)
     level = 0
     while (levels_max is None or level < levels_max) and (wanted := graph.take_wanted()):
         found = yield wanted
@@ -75,7 +84,7 @@ class _Graph:
     def take(self, model: Any, key: Any, answer: Any) -> None:
         """Take an object, or its document."""
         if answer is None:
-            raise missing_object(model, key, "the store")
+            raise missing_object(model, key, "the store", self._referrer(model, key))
         if isinstance(answer, Model):
             self.run.scope[model, key] = answer
             self._look(answer)
@@ -100,6 +109,14 @@ class _Graph:
                     self._open.append((one, field, (target, key)))
                     if (target, key) not in self.run.scope:
                         self.run.wanted.setdefault(target, {})[key] = None
+
+    def _referrer(self, model: Any, key: Any) -> str:
+        """Say in words who refers to an object, as far as that is known."""
+        for instance, field, at in self._open:
+            if at == (model, key):
+                mapper = mapper_of(type(instance))
+                return f"{field.name} of {mapper.name} {shown(mapper.key_of(instance))}"
+        return self.run.referrer(model, key)
 
     def join(self) -> None:
         """Let references that were keys be the objects that have arrived."""

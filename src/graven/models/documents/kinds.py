@@ -10,6 +10,7 @@ float            itself if finite, else ``{"__float__": "nan"}``, ``"inf"`` or `
 bytes            ``{"__bytes__": base64}``
 Decimal          ``{"__decimal__": "1.10"}``, with its exponent
 UUID             ``{"__uuid__": "…"}``
+ObjectId         ``{"__objectid__": "…"}``, 24 hexadecimal digits
 datetime         ``{"__datetime__": ISO 8601}``, with its offset if it has one
 date, time       ``{"__date__": …}``, ``{"__time__": …}``, ISO 8601
 timedelta        ``{"__timedelta__": [days, seconds, microseconds]}``
@@ -30,7 +31,16 @@ from uuid import UUID
 
 from graven.models.checks import INTEGER_MAX, INTEGER_MIN
 
-__all__ = ["DECODERS", "DECODE_ERRORS", "ENCODERS", "PLAIN", "encode_float", "encode_int"]
+__all__ = [
+    "DECODERS",
+    "DECODE_ERRORS",
+    "ENCODERS",
+    "PLAIN",
+    "encode_float",
+    "encode_int",
+    "encode_objectid",
+    "is_objectid",
+]
 
 #: The types whose values always stand for themselves.
 PLAIN: Final = frozenset({str, bool, type(None)})
@@ -93,6 +103,16 @@ ENCODERS: Final[dict[type, Callable[[Any], object]]] = {
 """What makes the document form of a value, by its exact type."""
 
 
+def is_objectid(kind: type) -> bool:
+    """Say whether *kind* is the ObjectId of MongoDB; its module may not be imported."""
+    return kind.__name__ == "ObjectId" and kind.__module__ == "bson.objectid"
+
+
+def encode_objectid(value: Any, *_: object) -> object:
+    """Return the digits behind their mark."""
+    return {"__objectid__": str(value)}
+
+
 def _text(found: Any) -> str:
     if type(found) is not str:
         raise TypeError(f"a text was expected, not a {type(found).__name__}")
@@ -110,6 +130,16 @@ def _decode_uuid(found: Any) -> UUID:
     if len(digits) != 32:
         raise ValueError("32 hexadecimal digits were expected")
     return UUID(int=int(digits, 16))
+
+
+def _decode_objectid(found: Any) -> object:
+    from bson import ObjectId
+    from bson.errors import InvalidId
+
+    try:
+        return ObjectId(_text(found))
+    except InvalidId as error:
+        raise ValueError(str(error)) from error
 
 
 def _folding(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -135,6 +165,7 @@ DECODERS: Final[dict[str, Callable[[Any], object]]] = {
     "__bytes__": lambda found: b64decode(_text(found), validate=True),
     "__decimal__": lambda found: Decimal(_text(found)),
     "__uuid__": _decode_uuid,
+    "__objectid__": _decode_objectid,
     "__datetime__": _folding(datetime.fromisoformat),
     "__date__": lambda found: date.fromisoformat(_text(found)),
     "__time__": _folding(time.fromisoformat),

@@ -39,7 +39,7 @@ def plan_for(cls: Any, settings: Any) -> DocumentPlan:
         plan.allocate = _allocator(cls)
     names = {name for slot in plan.slots for name in (slot.name, *slot.old_names)}
     plan.known = frozenset(names) | MARKS
-    plan.fields = frozenset({slot.name for slot in plan.slots}) | {"__model__"}
+    plan.fields = frozenset({slot.name for slot in plan.slots}) | {"__model__", "__ordinal__"}
     plan.deep = tuple(slot.name for slot in plan.slots if slot.is_deep)
     reserved = next((name for name in names if name.startswith("__")), None)
     if reserved is not None:

@@ -17,6 +17,7 @@ __all__ = ["MARKS", "DocumentPlan", "DocumentSlot"]
 MARKS = frozenset({"__model__", "__ordinal__", "__version__"})
 
 _SINGLE = frozenset(ENCODERS) | PLAIN
+_SINGLE_BASES: tuple[Any, ...] = tuple(_SINGLE - {type(None)})
 
 
 class DocumentSlot:
@@ -57,6 +58,13 @@ class DocumentSlot:
             self.make_default = factory
         elif default is not nothing:
             self.make_default = lambda: default
+
+    @property
+    def may_be_single(self) -> bool:
+        """Whether a value of the field may be a single one, other than ``None``."""
+        if self.form == "reference":
+            return False
+        return self.accepted is None or any(issubclass(one, _SINGLE_BASES) for one in self.accepted)
 
     @property
     def is_deep(self) -> bool:

@@ -15,7 +15,7 @@ from graven.models.documents.plans import DocumentPlan
 from graven.models.model import ModelType, all_models, known_models, models_named
 from graven.models.types import evaluate, names_in
 
-__all__ = ["TypeRegistry", "Upcaster", "document_type", "registry"]
+__all__ = ["TypeRegistry", "Upcaster", "document_type", "placed_registry", "registry"]
 
 T = TypeVar("T")
 State = dict[str, Any]
@@ -39,9 +39,13 @@ class TypeSettings:
 _settings: dict[type, TypeSettings] = {}
 
 
-def settings_of(cls: type) -> TypeSettings:
-    """Return what was declared of a type; otherwise it is called by its name, at version 1."""
-    return _settings.get(cls) or TypeSettings(cls.__name__, (), 1, {})
+def settings_of(cls: type, is_placed: bool = False) -> TypeSettings:
+    """Return what was declared of a type; otherwise it is called by its name, at version 1.
+
+    Or, if *is_placed*, by its module and its qualified name.
+    """
+    name = f"{cls.__module__}.{cls.__qualname__}" if is_placed else cls.__name__
+    return _settings.get(cls) or TypeSettings(name, (), 1, {})
 
 
 def is_document_type(cls: Any) -> bool:
@@ -57,12 +61,16 @@ def is_document_type(cls: Any) -> bool:
 class TypeRegistry:
     """Types by name, and the plan of each: how it is taken apart and put together.
 
-    An open registry knows every model too, and what the fields of models are annotated with.
+    An open registry knows every model too, and what the fields of models are annotated with. In one
+    that *is_placed* a type that was given no name is called by its module and its qualified name,
+    so that models of one name do not get into each other's way.
     """
 
-    def __init__(self, types: Iterable[type] = (), is_open: bool = False) -> None:
+    def __init__(
+        self, types: Iterable[type] = (), is_open: bool = False, is_placed: bool = False
+    ) -> None:
         """Register *types*, and what their fields are annotated with."""
-        self.is_open = is_open
+        self.is_open, self.is_placed = is_open, is_placed
         self._by_name: dict[str, list[type]] = {}
         self._learned: set[type] = set()
         self._unexplored: list[type] = []
@@ -88,8 +96,7 @@ class TypeRegistry:
         if cls in self._learned:
             return
         self._learned.add(cls)
-        settings = settings_of(cls)
-        for name in (settings.name, *settings.aliases):
+        for name in self._names(cls):
             self._claim(name, cls)
         self._unexplored.append(cls)
 
@@ -107,6 +114,10 @@ class TypeRegistry:
         found[:] = [one for one in found if (one.__module__, one.__qualname__) != place]
         found.append(cls)
 
+    def _names(self, cls: type) -> tuple[str, ...]:
+        settings = settings_of(cls, self.is_placed)
+        return (settings.name, *settings.aliases)
+
     def renew(self, cls: type) -> None:
         """Register a type whose settings were declared after it was known."""
         for found in self._by_name.values():
@@ -121,8 +132,9 @@ class TypeRegistry:
         self._explore()
         found = list(self._by_name.get(name, ()))
         if self.is_open:
-            found += [one for one in models_named(name) if one not in found]
-        found = [one for one in found if name in _names(one)]
+            last = name.rpartition(".")[2] if self.is_placed else name
+            found += [one for one in models_named(last) if one not in found]
+        found = [one for one in found if name in self._names(one)]
         declared = [one for one in found if one in _settings]
         return declared or found
 
@@ -143,6 +155,13 @@ class TypeRegistry:
         if len(found) > 1:
             raise ambiguous(name, found)
         return found[0]
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the type of that name, as :meth:`named` does."""
+        return self.named(name)
+
+    def __contains__(self, name: object) -> bool:
+        return self.knows(name)
 
     def knows(self, name: object) -> bool:
         """Say whether there is a type of that name."""
@@ -165,7 +184,7 @@ class TypeRegistry:
         self._explore()
         if cls not in self._learned:
             return None
-        settings = settings_of(cls)
+        settings = settings_of(cls, self.is_placed)
         claimants = self._claimants(settings.name)
         if claimants == [cls]:
             found = self._plans[cls] = plan_for(cls, settings)
@@ -181,11 +200,6 @@ def _is_former(cls: type, claimants: list[type]) -> bool:
         cls.__module__,
         cls.__qualname__,
     )
-
-
-def _names(cls: type) -> tuple[str, ...]:
-    settings = settings_of(cls)
-    return (settings.name, *settings.aliases)
 
 
 def _annotated(cls: Any) -> list[type]:
@@ -219,6 +233,9 @@ def _model_hints(model: Any) -> Iterable[Any]:
 
 #: Knows all models, what their fields are annotated with, and what :func:`document_type` marks.
 registry = TypeRegistry(is_open=True)
+
+#: Knows the same, by their places: for the log of operations, where no name may be ambiguous.
+placed_registry = TypeRegistry(is_open=True, is_placed=True)
 
 
 @overload
@@ -267,6 +284,7 @@ def document_type(
             )
         _settings[cls] = TypeSettings(name or cls.__name__, tuple(aliases), version, given)
         registry.renew(cls)
+        placed_registry.renew(cls)
         return cls
 
     return register if cls is None else register(cls)

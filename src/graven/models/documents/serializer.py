@@ -117,9 +117,7 @@ class ModelSerializer:
             raise malformed(plan.name, f"the document of a {cls.__name__}")
         if plan.mapper is None:
             return plan.allocate(), True
-        run = Unflattener(self.registry)
-        root = plan.mapper.root.model
-        key = run.reference(state)[1] if "__key__" in state else run.key_in(plan, state)
+        root, (_, key) = plan.mapper.root.model, self.identify(state)
         found = None if scope is None else scope.get((root, key))
         if found is not None:
             return found, False
@@ -128,6 +126,19 @@ class ModelSerializer:
             scope[root, key] = instance
         return instance, True
 
+    def identify(self, state: Any) -> tuple[type[Any], Any]:
+        """Return the model that a document, or a reference, is of, and its key, ``None`` if none.
+
+        :raises DataError: if it is neither.
+        """
+        plan = self._plan_of(state)
+        if plan.mapper is None:
+            raise malformed(plan.name, "the name of a model")
+        run = Unflattener(self.registry)
+        if "__key__" in state:
+            return plan.cls, run.reference(state)[1]
+        return plan.cls, run.key_in(plan, present_state(plan, state))
+
     def restoring(
         self,
         states: Sequence[Any],
@@ -135,9 +146,12 @@ class ModelSerializer:
         *,
         force: bool = False,
         levels_max: int | None = None,
+        objects: Iterable[Any] = (),
     ) -> Generator[Wanted, Found, list[Any]]:
         """Restore documents and what they refer to; see :func:`graven.models.documents.graphs`."""
-        return restoring(self.registry, states, scope, force=force, levels_max=levels_max)
+        return restoring(
+            self.registry, states, scope, force=force, levels_max=levels_max, objects=objects
+        )
 
     def _plan_of(self, state: Any) -> Any:
         if type(state) is not dict or "__model__" not in state:
