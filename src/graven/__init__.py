@@ -10,17 +10,24 @@ from graven._hints import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graven._async.attempts import AsyncAttempt, AsyncAttempts
     from graven._async.database import AsyncDatabase
+    from graven._async.nosql import AsyncNoSQLDatabaseProxy
+    from graven._async.objects import AsyncObjects
     from graven._async.query import AsyncQuery
     from graven._async.scope import AsyncScope
     from graven._async.session import AsyncSession
     from graven._async.transaction import AsyncTransaction
+    from graven._async.worker import AsyncWorker
     from graven._sync.attempts import Attempt, Attempts
     from graven._sync.database import Database
+    from graven._sync.nosql import NoSQLDatabaseProxy
+    from graven._sync.objects import Objects
     from graven._sync.query import Query
     from graven._sync.scope import Scope
     from graven._sync.session import Session
     from graven._sync.transaction import Transaction
+    from graven._sync.worker import Worker
     from graven.core.cache import RecordCache
+    from graven.core.limits import Queue, Rate
     from graven.core.retry import Backoff
     from graven.errors import (
         BusyRetry,
@@ -68,19 +75,38 @@ if TYPE_CHECKING:
         unflatten_object,
     )
     from graven.models.expressions import asc, desc, ilike, in_, like
+    from graven.models.face import ModelManager
     from graven.models.model import Model
     from graven.models.naive import NaiveDatetime
+    from graven.models.nosql import NoSQLModel, NoSQLModelManager, NoSQLModelSerializer
+    from graven.operations import (
+        AsyncRecoverer,
+        AtomicFunction,
+        Operation,
+        OperationLog,
+        Recoverer,
+        RecoveryReport,
+        ReferenceMapping,
+        atomic,
+        current_operation,
+        step,
+    )
     from graven.stm import AsyncStore, Store
 
 __all__ = [
     "AsyncAttempt",
     "AsyncAttempts",
     "AsyncDatabase",
+    "AsyncNoSQLDatabaseProxy",
+    "AsyncObjects",
     "AsyncQuery",
+    "AsyncRecoverer",
     "AsyncScope",
     "AsyncSession",
     "AsyncStore",
     "AsyncTransaction",
+    "AsyncWorker",
+    "AtomicFunction",
     "Attempt",
     "Attempts",
     "Backoff",
@@ -100,18 +126,31 @@ __all__ = [
     "InvariantError",
     "MappingError",
     "Model",
+    "ModelManager",
     "ModelSerializer",
     "MultipleFoundError",
     "NaiveDatetime",
+    "NoSQLDatabaseProxy",
+    "NoSQLModel",
+    "NoSQLModelManager",
+    "NoSQLModelSerializer",
     "NotFoundError",
     "NotLoadedError",
     "NotNullError",
     "NotSerializableError",
+    "Objects",
+    "Operation",
     "OperationError",
+    "OperationLog",
     "QuarantinedError",
     "Query",
     "QueryError",
+    "Queue",
+    "Rate",
     "RecordCache",
+    "Recoverer",
+    "RecoveryReport",
+    "ReferenceMapping",
     "Scope",
     "ScopeError",
     "Session",
@@ -126,7 +165,10 @@ __all__ = [
     "UniqueError",
     "UnknownOperationError",
     "UsageError",
+    "Worker",
     "asc",
+    "atomic",
+    "current_operation",
     "desc",
     "document_type",
     "field",
@@ -140,6 +182,7 @@ __all__ = [
     "like",
     "many_to_many",
     "owned",
+    "step",
     "to_json",
     "unflatten_object",
 ]
@@ -147,13 +190,23 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "_common.atomic": ("AtomicFunction", "atomic"),
+    "_common.operating": ("current_operation",),
+    "_common.operation_log": ("Operation", "OperationLog", "ReferenceMapping"),
+    "_common.recovery": ("RecoveryReport",),
+    "_common.steps": ("step",),
     "_sync.attempts": ("Attempt", "Attempts"),
     "_sync.database": ("Database",),
+    "_sync.nosql": ("NoSQLDatabaseProxy",),
+    "_sync.objects": ("Objects",),
     "_sync.query": ("Query",),
+    "_sync.recoverer": ("Recoverer",),
     "_sync.scope": ("Scope",),
     "_sync.session": ("Session",),
     "_sync.transaction": ("Transaction",),
+    "_sync.worker": ("Worker",),
     "core.cache": ("RecordCache",),
+    "core.limits": ("Queue", "Rate"),
     "core.retry": ("Backoff",),
     "models.declarations": ("field", "key", "many_to_many", "owned"),
     "models.documents.registry": ("document_type",),
@@ -167,8 +220,10 @@ _MODULES = {
         "unflatten_object",
     ),
     "models.expressions": ("asc", "desc", "ilike", "in_", "like"),
+    "models.face": ("ModelManager",),
     "models.model": ("Model",),
     "models.naive": ("NaiveDatetime",),
+    "models.nosql": ("NoSQLModel", "NoSQLModelManager", "NoSQLModelSerializer"),
     "stm": ("Store",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -9,7 +9,7 @@ from graven._common.arriving import objects_of
 from graven._common.dropping import give_back
 from graven._common.linking import having, link, loads_for, seeds_for
 from graven._hints import TYPE_CHECKING, Any, TypeVar
-from graven.core.following import cascade, followers
+from graven.core.following import cascade, followed, followers
 from graven.core.query import Include
 from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
@@ -19,7 +19,7 @@ from graven.flows.load import fetch_by_keys, include, lists_read
 from graven.flows.transaction import begin_first
 from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, unstorable
 from graven.models.model import Model, mapper_of
-from graven.models.types import member_value
+from graven.models.types import stored_value
 from graven.ops.requests import Flow
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class AsyncLoading:
 
     def _take_turn(self, attempted: str) -> None:
         """Begin a call that holds the lock; the session may have ended while it was waited for."""
-        self._check_open(attempted)
+        if not self._unit.is_open:
+            self._check_open(attempted)
         self._doing = attempted
 
     @staticmethod
@@ -94,11 +95,12 @@ class AsyncLoading:
         transaction = self._db.current_transaction()
         if transaction is not None:
             return await transaction.run(flow, settle)
-        connection = await self._acquire(settle)
+        pool = self._db.pool
+        connection = await (pool.acquire() if settle is None else self._acquire(settle))
         try:
             return await connection.run(flow, settle)  # type: ignore[no-any-return]
         finally:
-            self._db.pool.release(connection)
+            pool.release(connection)
 
     async def _run_and_keep(
         self, flow: Flow[R], settle: Callable[[Any, BaseException | None], None] | None = None
@@ -172,10 +174,9 @@ class AsyncLoading:
             declared = mapper.field(name).type
             if not fits(part, declared.python):
                 raise _no_key(mapper, key, declared.python.__name__)
-            value = member_value(declared, part) if declared.choices else part
-            if why := unstorable(declared.kind, value):
+            if why := unstorable(declared.limited_kind, part):
                 raise _no_key(mapper, key, declared.python.__name__, why)
-            stored.append(value)
+            stored.append(stored_value(declared, part))
         return tuple(stored)
 
     # -- includes ----------------------------------------------------------------------------------
@@ -212,16 +213,14 @@ class AsyncLoading:
         And delete it or let go of them, as it declares. Returns what takes that back.
         """
         unit = self._unit
-        if not unit.records:
-            return []  # nothing is deleted
         done: set[int] = set()
         undo: list[Callable[[], None]] = []
         try:
-            while True:
+            while roots := followed(unit):
                 groups: dict[Any, list[Any]] = {}
                 for record in unit.deleted() if scope is None else unit.deleted_in(scope):
                     root = record.mapper.root
-                    if (root.referrers or root.link_ends) and id(record) not in done:
+                    if root in roots and id(record) not in done:
                         done.add(id(record))
                         groups.setdefault(root, []).append(record)
                 if not groups:
@@ -233,6 +232,7 @@ class AsyncLoading:
         except BaseException:
             self._take_back(undo)
             raise
+        return undo
 
     async def _look_for_links(self, root: Any) -> None:
         """See which tables of pairs are not there, for models that were never created here."""

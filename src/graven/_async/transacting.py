@@ -10,7 +10,7 @@ from graven._common.clock import first_version
 from graven._common.errors import name_culprit
 from graven._hints import TYPE_CHECKING, Any, TypeVar
 from graven.core.alone import plan_alone
-from graven.core.collect import choose, collect, gather
+from graven.core.collect import choose, collect, gather, writes_all_known
 from graven.core.conflicts import LostRace, concurrent_update, conflict_of
 from graven.core.pausing import pausing_collector
 from graven.core.plan import Group, Groups, Plan, Step
@@ -36,9 +36,9 @@ from graven.flows.commit import (
     write,
     write_after_reading,
 )
-from graven.flows.load import fetch_statement
+from graven.flows.load import fetch_raw
 from graven.flows.transaction import begin_first, in_savepoint, rollback_first
-from graven.ops.requests import Execute, Flow, SnapshotStale
+from graven.ops.requests import Documents, Execute, Flow, SnapshotStale
 from graven.ops.statements import only_reads
 
 if TYPE_CHECKING:
@@ -82,13 +82,14 @@ class AsyncTransacting(AsyncLoading):
             alone = Plan() if unit.is_idle else plan_alone(unit, self._db.binding)
             if alone is not None:
                 return alone
-        groups = collect(unit, scope, only)
-        if not groups and not unit.flushed:
-            return Plan()
-        plan = self._planned(groups)
-        if unit.flushed:
-            plan.groups += finished_flush(unit, plan)
-        return plan
+        with pausing_collector(unit.size):
+            groups = collect(unit, scope, only)
+            if not groups and not unit.flushed:
+                return Plan()
+            plan = self._planned(groups)
+            if unit.flushed:
+                plan.groups += finished_flush(unit, plan)
+            return plan
 
     def _planned(self, groups: Iterable[Group]) -> Plan:
         plan = make_plan(groups, self._db.binding, first_version)
@@ -99,11 +100,11 @@ class AsyncTransacting(AsyncLoading):
     async def _commit(self, scope: Scope, only: Sequence[Any] | None) -> None:
         if self._flushed_into is not None:
             self._check_flushed_here(self._flushed_into)
-        with pausing_collector(self._unit.size):
-            plan = self._make_plan(scope, only)
-            seal(self._unit, plan)
-        checks = self._checks(bool(plan.groups))
-        if not plan.groups and not checks.reads and not self._has_statements:
+        plan = self._make_plan(scope, only)
+        seal(self._unit, plan)
+        writes = bool(plan.groups or plan.steps)
+        checks = self._checks(writes, plan)
+        if not writes and not checks.reads and not self._has_statements:
             await self._unpin()
             self.last_commit = "committed"
             return
@@ -142,7 +143,7 @@ class AsyncTransacting(AsyncLoading):
             return commit(plan, checks, self._db.pool.dialect.applies)
         if self._isolation == "snapshot" or not plan.steps:
             return rollback_first(commit(plan, checks, self._db.pool.dialect.applies))
-        return commit_after_reading(plan, checks)
+        return commit_after_reading(plan, checks, self._db.pool.dialect.applies)
 
     def _check_flushed_here(self, flushed: AsyncTransaction) -> None:
         """Refuse to go on in a savepoint with what was flushed outside of it."""
@@ -184,8 +185,7 @@ class AsyncTransacting(AsyncLoading):
 
         def settle(made: Any, error: BaseException | None) -> None:
             if error is None:
-                with pausing_collector(plan.size):
-                    memory = succeed(self._unit, plan, made, scope, transaction is not None)
+                memory = succeed(self._unit, plan, made, scope, transaction is not None)
                 self.last_commit = "committed"
                 self._forget_reads()
                 self._guarded.clear()
@@ -210,13 +210,15 @@ class AsyncTransacting(AsyncLoading):
         ]
         return concurrent_update(conflicts, lost.reason)
 
-    def _checks(self, writes: bool) -> Checks:
+    def _checks(self, writes: bool, plan: Plan | None = None) -> Checks:
         """Return what the commit has to check besides what it writes.
 
         What was read before a flush was checked by it, and nobody else could write since.
         """
         unit = self._unit
         if self._isolation != "serializable" and not self._guarded:
+            return NO_CHECKS
+        if plan and not self._guarded and not self._queries and writes_all_known(unit, plan):
             return NO_CHECKS
         expected: dict[Any, dict[Any, int]] = {}
         is_serializable = self._isolation == "serializable" and writes and not self._has_flushed
@@ -242,14 +244,14 @@ class AsyncTransacting(AsyncLoading):
         return Checks(reads, list(self._queries) if is_serializable else ())
 
     async def _execute(
-        self, statement: str, parameters: Any, name: str
+        self, request: Execute | Documents, name: str
     ) -> tuple[list[tuple[Any, ...]], tuple[str, ...]]:
-        """Execute a statement of the user's where the session reads; return rows and columns.
+        """Send what the user has said himself where the session reads; return rows and columns.
 
         What it writes into the transaction that the session keeps is committed with the rest.
         """
-        flow = fetch_statement(statement, parameters)
-        writes = not only_reads(statement)
+        flow = fetch_raw(request)
+        writes = isinstance(request, Execute) and not only_reads(request.statement)
         is_within = self._db.current_transaction() is not None
         try:
             if self._pinned is not None or is_within or self._isolation == "optimistic":
@@ -263,7 +265,7 @@ class AsyncTransacting(AsyncLoading):
             if writes and self._pinned is not None:
                 self._has_flushed = self._has_statements = True
         if not writes and not is_within:
-            self._note(name, Execute(statement, parameters), rows)
+            self._note(name, request, rows)
         return rows, columns
 
     async def _read_and_lock(self, flow: Flow[R], lock: str) -> R:
@@ -276,7 +278,8 @@ class AsyncTransacting(AsyncLoading):
             found = await self._run_and_keep(begun)
         else:
             try:
-                found = await self._run(in_savepoint(flow))
+                savepoints = self._db.pool.dialect.savepoints
+                found = await self._run(in_savepoint(flow) if savepoints else flow)
             except SnapshotStale as stale:
                 reason = "a row was changed since the point that this session reads from"
                 raise self._explained(LostRace([], reason)) from stale

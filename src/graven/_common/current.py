@@ -7,9 +7,17 @@ from contextvars import ContextVar, Token
 from weakref import ref
 
 from graven._hints import Any
+from graven.models.face import places
 from graven.models.model import hooks
 
-__all__ = ["current_session", "enter_session", "fall_back_on", "leave_session", "name_of"]
+__all__ = [
+    "current",
+    "current_session",
+    "enter_session",
+    "fall_back_on",
+    "leave_session",
+    "name_of",
+]
 
 current_session: ContextVar[Any] = ContextVar("graven.current_session", default=None)
 """The session whose block is being run; ``None`` outside of any."""
@@ -49,13 +57,20 @@ def fall_back_on(function: Callable[[], Any] | None) -> None:
     hooks.autoadd += len(_fallbacks)
 
 
-def _constructed(instance: Any) -> None:
-    """Add a new object to the unit of work it is made in, if that takes new objects by itself."""
+def current() -> Any:
+    """Return the session to work with: of the block being run, else the one to fall back on."""
     session = current_session.get()
     if session is None or not session.unit.is_open:
         session = _fallbacks[0]() if _fallbacks else None
+    return session
+
+
+def _constructed(instance: Any) -> None:
+    """Add a new object to the unit of work it is made in, if that takes new objects by itself."""
+    session = current()
     if session is not None and session.autoadd:
         session.unit.add(instance)
 
 
 hooks.constructed = _constructed
+places.current = current

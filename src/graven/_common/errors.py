@@ -42,4 +42,4 @@ def _unstorable(plan: Plan) -> DataError | None:
 
 
 def _why(field: Any, value: Any) -> str:
-    return unstorable(field.type.kind, value) if type(value) is field.type.python else ""
+    return unstorable(field.type.limited_kind, value) if type(value) is field.type.python else ""

@@ -45,8 +45,9 @@ def no_statement_lock(mapper: Any) -> QueryError:
 
 def members_select(mapper: Any, columns: tuple[str, ...], keys: Sequence[Any], lock: str) -> Select:
     """Return the select that locks the rows of these keys."""
-    key = mapper.key_columns
-    where = key_condition((), tuple(one.name for one in key), [one.kind for one in key], keys)
+    names = tuple(one.name for one in mapper.key_columns)
+    kinds = [one.kind for one in mapper.key_columns]
+    where = key_condition((), names, kinds, mapper.root, keys)
     return Select(mapper.table, columns, where, lock=lock)
 
 

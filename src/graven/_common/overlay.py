@@ -7,14 +7,14 @@ them are *doubtful*: the store returns them marked, and they are judged in memor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from graven._hints import Any
 from graven.core.evaluate import judge_of, paths_in, sort_key
 from graven.core.lifecycle import DELETED
 from graven.core.query import QuerySpec, prefixes
 from graven.core.values import ABSENT
-from graven.models.reading import follow, read_path, step_field
+from graven.models.reading import follow, read_path, step_field, stored_key
 from graven.ops.conditions import And, Compare, Condition, In, Not, Or, Path
 
 __all__ = ["Overlay", "all_paths", "doubtful_condition", "order_paths", "unloaded_steps"]
@@ -50,9 +50,8 @@ class Overlay:
     def exclusion(self) -> Condition:
         """Return the condition that leaves the pending objects out."""
         key = self._spec.mapper.root.key_columns
-        return Not(
-            key_condition((), tuple(one.name for one in key), [one.kind for one in key], self.keys)
-        )
+        names, kinds = tuple(one.name for one in key), [one.kind for one in key]
+        return Not(key_condition((), names, kinds, self._spec.mapper.root, self.keys))
 
     def matching(self) -> list[Any]:
         """Return the pending objects that meet the query's conditions."""
@@ -79,10 +78,13 @@ class Overlay:
         return answer[self._spec.offset : end]
 
 
-def key_condition(steps: Any, columns: Sequence[str], kinds: Sequence[str], keys: Any) -> Condition:
-    """Return the condition that the columns hold one of *keys*."""
+def key_condition(
+    steps: Any, columns: Sequence[str], kinds: Sequence[str], mapper: Any, keys: Iterable[Any]
+) -> Condition:
+    """Return the condition that the columns hold one of *keys* of *mapper*."""
+    stored = [stored_key(mapper, key) for key in keys]
     if len(columns) == 1:
-        return In(Path(steps, columns[0], kinds[0]), tuple(keys))
+        return In(Path(steps, columns[0], kinds[0]), tuple(part for (part,) in stored))
     return Or(
         tuple(
             And(
@@ -91,7 +93,7 @@ def key_condition(steps: Any, columns: Sequence[str], kinds: Sequence[str], keys
                     for name, kind, part in zip(columns, kinds, key, strict=True)
                 )
             )
-            for key in keys
+            for key in stored
         )
     )
 
@@ -123,8 +125,8 @@ def doubtful_condition(unit: Any, spec: QuerySpec) -> Condition | None:
         ]
         if records:
             kinds = [step.table.column(name).kind for name in step.table.key]
-            keys = [record.key for record in records]
-            parts.append(key_condition(chain[:-1], step.columns, kinds, keys))
+            keys, root = [record.key for record in records], records[0].mapper.root
+            parts.append(key_condition(chain[:-1], step.columns, kinds, root, keys))
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else Or(tuple(parts))

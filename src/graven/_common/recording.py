@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID
 
+from graven._common.clock import now
 from graven._hints import Any
 from graven.errors import UsageError
 from graven.models.keys import uuid7
@@ -17,9 +17,13 @@ __all__ = ["checked_id", "commit_row"]
 def commit_row(
     dialect: Any, commit_id: UUID | None = None, happened: bool = True
 ) -> tuple[UUID, Row]:
-    """Return the id of a commit, a new one unless it is given, and its record in store form."""
+    """Return the id of a commit, a new one unless it is given, and its record in store form.
+
+    The time in it is told to the millisecond, which every store keeps.
+    """
     commit_id = uuid7() if commit_id is None else commit_id
-    values = (commit_id, datetime.now(UTC), happened)
+    at = now()
+    values = (commit_id, at.replace(microsecond=at.microsecond // 1000 * 1000), happened)
     row = []
     for column, value in zip(COMMITS.columns, values, strict=True):
         encode = dialect.encoders[column.kind]

@@ -9,8 +9,9 @@ from functools import partial
 
 from graven._hints import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from graven._sync import colour
+from graven._sync.durable import Durable
 from graven.drivers import checked_isolation, pool_class_for
-from graven.errors import StoreError
+from graven.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from graven._sync.attempts import Attempts
+    from graven._sync.objects import Objects
     from graven._sync.session import Session
     from graven._sync.transaction import Transaction
     from graven.core.retry import Backoff
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Database"]
 
+M = TypeVar("M")
 R = TypeVar("R")
 P = ParamSpec("P")
 
 _first_transaction = allocate_lock()
 
 
-class Database:
+class Database(Durable):
     """A store, by its URL.
 
     ``sqlite:///bank.db`` and ``sqlite:////var/lib/bank.db`` are files, ``sqlite://`` is a database
@@ -52,15 +55,19 @@ class Database:
         isolation: str = "optimistic",
         autoadd: bool = False,
         commit_record: bool = False,
+        lease_s: float = 30.0,
     ) -> None:
         """Prepare the store at *url*.
 
         *pool_size* connections are opened at most, and a call waits up to *pool_timeout_s* seconds
         for one. A write waits up to *busy_timeout_s* seconds for another one's lock. *isolation*,
-        *autoadd* and *commit_record* are what ``session()`` takes unless told otherwise.
+        *autoadd* and *commit_record* are what ``session()`` takes unless told otherwise. An
+        operation whose runner was not heard of for *lease_s* seconds may be taken up by others.
 
         :raises UsageError: if the URL or an option is not understood.
         """
+        if not lease_s > 0:
+            raise UsageError(f"cannot lease operations for {lease_s!r} s: give a time, in seconds.")
         self.url = url
         self._isolation = checked_isolation(isolation)
         self._autoadd = autoadd
@@ -69,6 +76,7 @@ class Database:
             url, pool_size, pool_timeout_s, busy_timeout_s
         )
         self._session_type: type[Session] | None = None
+        self._lease_s = lease_s
         self.has_records = False
         """Whether the table of commit records is known to be there."""
         self._bindings: dict[Any, ModelBinding] = {}
@@ -92,7 +100,19 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; those in use are closed when they are given back."""
+        if self._operating is not None:
+            self._operating.leases.close()
         self.pool.close()
+
+    @property
+    def topology(self) -> str | None:
+        """How the servers stand, where there are several ways, once one has been asked.
+
+        With MongoDB ``"replica set"``, ``"sharded cluster"`` or ``"stand-alone"``; the last has no
+        transactions.
+        """
+        topology: str | None = self.pool.topology
+        return topology
 
     # -- work --------------------------------------------------------------------------------------
 
@@ -146,6 +166,12 @@ class Database:
         if self._commit_record if commit_record is None else commit_record:
             session.commit_record = True
         return session
+
+    def objects(self, model: type[M]) -> Objects[M]:
+        """Return the manager of *model*; each of its calls is made in a session of its own."""
+        from graven._sync.objects import manager
+
+        return manager(model, self, None)
 
     def attempts(
         self,

@@ -11,7 +11,7 @@ from graven._common.dropping import give_back
 from graven._common.linking import having, link, loads_for, seeds_for
 from graven._hints import TYPE_CHECKING, Any, TypeVar
 from graven._sync import colour
-from graven.core.following import cascade, followers
+from graven.core.following import cascade, followed, followers
 from graven.core.query import Include
 from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
@@ -21,7 +21,7 @@ from graven.flows.load import fetch_by_keys, include, lists_read
 from graven.flows.transaction import begin_first
 from graven.models.checks import INTEGER_MAX, INTEGER_MIN, fits, unstorable
 from graven.models.model import Model, mapper_of
-from graven.models.types import member_value
+from graven.models.types import stored_value
 from graven.ops.requests import Flow
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class Loading:
 
     def _take_turn(self, attempted: str) -> None:
         """Begin a call that holds the lock; the session may have ended while it was waited for."""
-        self._check_open(attempted)
+        if not self._unit.is_open:
+            self._check_open(attempted)
         self._doing = attempted
 
     @staticmethod
@@ -96,11 +97,12 @@ class Loading:
         transaction = self._db.current_transaction()
         if transaction is not None:
             return transaction.run(flow, settle)
-        connection = self._acquire(settle)
+        pool = self._db.pool
+        connection = pool.acquire() if settle is None else self._acquire(settle)
         try:
             return connection.run(flow, settle)  # type: ignore[no-any-return]
         finally:
-            self._db.pool.release(connection)
+            pool.release(connection)
 
     def _run_and_keep(
         self, flow: Flow[R], settle: Callable[[Any, BaseException | None], None] | None = None
@@ -174,10 +176,9 @@ class Loading:
             declared = mapper.field(name).type
             if not fits(part, declared.python):
                 raise _no_key(mapper, key, declared.python.__name__)
-            value = member_value(declared, part) if declared.choices else part
-            if why := unstorable(declared.kind, value):
+            if why := unstorable(declared.limited_kind, part):
                 raise _no_key(mapper, key, declared.python.__name__, why)
-            stored.append(value)
+            stored.append(stored_value(declared, part))
         return tuple(stored)
 
     # -- includes ----------------------------------------------------------------------------------
@@ -212,16 +213,14 @@ class Loading:
         And delete it or let go of them, as it declares. Returns what takes that back.
         """
         unit = self._unit
-        if not unit.records:
-            return []  # nothing is deleted
         done: set[int] = set()
         undo: list[Callable[[], None]] = []
         try:
-            while True:
+            while roots := followed(unit):
                 groups: dict[Any, list[Any]] = {}
                 for record in unit.deleted() if scope is None else unit.deleted_in(scope):
                     root = record.mapper.root
-                    if (root.referrers or root.link_ends) and id(record) not in done:
+                    if root in roots and id(record) not in done:
                         done.add(id(record))
                         groups.setdefault(root, []).append(record)
                 if not groups:
@@ -233,6 +232,7 @@ class Loading:
         except BaseException:
             self._take_back(undo)
             raise
+        return undo
 
     def _look_for_links(self, root: Any) -> None:
         """See which tables of pairs are not there, for models that were never created here."""

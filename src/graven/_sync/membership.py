@@ -25,6 +25,11 @@ class Membership(Transacting):
 
     _entries: dict[Any, Any]
 
+    @property
+    def holds_writes(self) -> bool:
+        """Whether a transaction of the session's own is open that has written, or locked rows."""
+        return self._has_flushed
+
     def add(self, *objects: Any, draft: bool = False) -> None:
         """Make objects part of the session, and what they refer to.
 

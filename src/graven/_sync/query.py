@@ -24,6 +24,7 @@ from graven._common.overlay import (
     order_paths,
     unloaded_steps,
 )
+from graven._common.raw import check_alone, documents_of, rows_in_order
 from graven._hints import TYPE_CHECKING, Any, Generic, TypeVar
 from graven.core.conflicts import LostRace
 from graven.core.evaluate import paths_in
@@ -35,10 +36,11 @@ from graven.flows.load import fetch
 from graven.flows.paging import close_pages, next_page, open_pages
 from graven.models.expressions import asc
 from graven.ops.conditions import And, Condition, In, Or, Order, Path, Select, Truth
-from graven.ops.requests import Flow
+from graven.ops.requests import Execute, Flow
 
 if TYPE_CHECKING:
     from graven._sync.session import Session
+    from graven.ops.requests import Documents
 
 __all__ = ["Query"]
 
@@ -104,7 +106,20 @@ class Query(Generic[M]):
 
         Its rows must have all columns of the table, by name.
         """
-        return self._but(statement=statement, parameters=parameters)
+        return self._but(raw=Execute(statement, parameters))
+
+    def from_filter(self, given: dict[str, Any]) -> Query[M]:
+        """Take the objects from a filter of your own, which is sent to MongoDB as it is.
+
+        Fields are called as they are in the store: the key is ``_id``, a reference ends in ``_id``.
+        """
+        db, mapper = self._session._db, self._spec.mapper
+        return self._but(raw=documents_of(mapper, db, given, is_pipeline=False))
+
+    def from_pipeline(self, given: Sequence[dict[str, Any]]) -> Query[M]:
+        """Take the objects from a pipeline of your own, whose documents are whole objects."""
+        db, mapper = self._session._db, self._spec.mapper
+        return self._but(raw=documents_of(mapper, db, given, is_pipeline=True))
 
     def for_update(self, nowait: bool = False, skip_locked: bool = False) -> Query[M]:
         """Lock the rows of the answer: nobody else writes them until this session is done.
@@ -185,7 +200,7 @@ class Query(Generic[M]):
         session._check_open("stream")
         unit, spec = session.unit, self._spec
         overlay = Overlay(unit, spec)
-        is_plain = spec.statement is None and doubtful_condition(unit, spec) is None
+        is_plain = spec.raw is None and doubtful_condition(unit, spec) is None
         is_plain = is_plain and spec.lock is None
         if session._reads_alone and overlay.is_empty and is_plain and not self._is_reached():
             mapper, bindings = spec.mapper, session._db.binding
@@ -253,8 +268,8 @@ class Query(Generic[M]):
     def _fetch(self) -> list[Any]:
         session, spec = self._session, self._spec
         unit = session.unit
-        if spec.statement is not None:
-            return self._fetch_statement()
+        if spec.raw is not None:
+            return self._fetch_raw(spec.raw)
         mapper = spec.mapper
         overlay = Overlay(unit, spec)
         binding = session._db.binding(mapper.root)
@@ -336,30 +351,15 @@ class Query(Generic[M]):
         answer = [tuple(row[at] for at in positions) for row in rows]
         session._note(self._spec.mapper.name, question, answer)
 
-    def _fetch_statement(self) -> list[Any]:
+    def _fetch_raw(self, request: Execute | Documents) -> list[Any]:
         session, spec = self._session, self._spec
         mapper = spec.mapper
         if spec.lock is not None:
             raise no_statement_lock(mapper)
-        if spec.conditions or spec.order:
-            raise QueryError(
-                f"cannot ask for {mapper.name} objects by a statement and by where or order_by as "
-                "well: the statement is sent as it is. Say in it which rows are wanted, and in "
-                "which order.",
-                model=mapper.name,
-            )
+        check_alone(spec)
         binding = session._db.binding(mapper.root)
-        rows, names = session._execute(spec.statement or "", spec.parameters, mapper.name)
-        missing = [name for name in binding.columns if name not in names]
-        if missing:
-            raise QueryError(
-                f"cannot make {mapper.name} objects of the statement's rows: they lack "
-                f"{', '.join(missing)}. Select all columns of "
-                f"{mapper.table.name!r}, as in `select * from {mapper.table.name}`.",
-                model=mapper.name,
-            )
-        positions = [names.index(name) for name in binding.columns]
-        ordered = [tuple(row[at] for at in positions) for row in rows]
+        rows, names = session._execute(request, mapper.name)
+        ordered = rows_in_order(mapper, binding.columns, rows, names)
         found = objects_of(session.unit, binding, mapper, ordered)
         found = [one for one in found if isinstance(one, mapper.model)]
         end = None if spec.limit is None else spec.offset + spec.limit
@@ -370,7 +370,7 @@ class Query(Generic[M]):
     def _count(self) -> int:
         session, spec = self._session, self._spec
         overlay = Overlay(session.unit, spec)
-        is_plain = spec.statement is None and doubtful_condition(session.unit, spec) is None
+        is_plain = spec.raw is None and doubtful_condition(session.unit, spec) is None
         is_plain = is_plain and spec.lock is None
         if not is_plain or len(overlay.keys) > PAGE or session._isolation == "serializable":
             return len(self._fetch())

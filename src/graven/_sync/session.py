@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
+from weakref import ref
 
 from graven._common.arriving import objects_of
 from graven._common.current import enter_session, leave_session, name_of
@@ -22,9 +23,11 @@ from graven.core.values import ABSENT
 from graven.errors import NotFoundError, ScopeError, SessionError
 from graven.flows.load import fetch_one_key
 from graven.models.model import Model, mapper_of
+from graven.ops.requests import Execute
 
 if TYPE_CHECKING:
     from graven._sync.database import Database
+    from graven._sync.objects import Objects
     from graven.core import scopes
 
 __all__ = ["Session"]
@@ -41,6 +44,8 @@ class Session(Membership):
     their calls queue.
     """
 
+    _on_commit: tuple[Callable[[], object], ...] = ()
+
     def __init__(self, db: Database, isolation: str, autoadd: bool) -> None:
         """Open a session on *db*; use ``db.session()``."""
         unit = UnitOfWork(colour.current_owner)
@@ -49,6 +54,7 @@ class Session(Membership):
         self._autoadd = autoadd
         self._tokens: list[Any] = []
         unit.loader = colour.loader_for(self)
+        unit.home = ref(self), ref(db)
 
     @property
     def autoadd(self) -> bool:
@@ -80,7 +86,7 @@ class Session(Membership):
         try:
             if kind is None:
                 self._refuse_work_under_way()
-                self.commit()
+                self.commit_scope(self._unit.root)
         finally:
             self.close()
 
@@ -108,9 +114,8 @@ class Session(Membership):
         Its objects stay readable, and edits made to them stay known.
         """
         if self._unit.is_open:
-            self._unit.is_open = False
-            self._unit.loader = None
-            self._entries = self._unit.entries = {}
+            self._unit.end()
+            self._entries = {}
             with self._lock:
                 if self._pinned is not None or self._unit.flushed:
                     self._roll_back_transaction()
@@ -156,6 +161,13 @@ class Session(Membership):
                 raise
             if only is None:
                 self._unit.finish(scope)
+            for call in self._on_commit:
+                call()
+
+    def on_commit(self, call: Callable[[], object]) -> None:
+        """Let *call* be called after each commit from now on."""
+        if call not in self._on_commit:
+            self._on_commit = (*self._on_commit, call)
 
     def rollback(self) -> None:
         """Take back what was not committed, in all scopes, in memory and in the store."""
@@ -200,9 +212,10 @@ class Session(Membership):
         An object that the session has is returned without asking the store.
         """
         try:
-            found = self._entries[model][key]()
+            entry = self._entries[model].get(key)
         except (KeyError, TypeError):
-            found = None
+            entry = None
+        found = None if entry is None else entry()
         return found if found is not None else self._get(model, key)
 
     def get_one(self, model: type[M], key: Any) -> M:
@@ -230,6 +243,13 @@ class Session(Membership):
         """Begin a query for the objects of *model*."""
         self._check_open("query")
         return Query(self, QuerySpec(mapper_of(model)))
+
+    def objects(self, model: type[M]) -> Objects[M]:
+        """Return the manager of *model* for this session, as ``Model.objects`` is in its block."""
+        self._check_open("use a manager")
+        from graven._sync.objects import manager
+
+        return manager(model, self._db, self)
 
     def refresh(self, *objects: Any, keep_changes: bool = False) -> None:
         """Read objects anew.
@@ -269,7 +289,7 @@ class Session(Membership):
         self._check_open("execute a statement")
         with self._lock:
             self._take_turn("execute a statement")
-            rows, _ = self._execute(statement, parameters, "your own")
+            rows, _ = self._execute(Execute(statement, parameters), "your own")
             return rows
 
     def load_field(self, mapper: Any, field: Any, instance: Any) -> Any:
@@ -299,8 +319,10 @@ class Session(Membership):
                     if key not in identity.entries:
                         identity.absent.add(key)
                     return None
-                found = next(iter(objects_of(self._unit, binding, mapper, rows, peers=False)), None)
-            return found if isinstance(found, model) else None
+                made = objects_of(self._unit, binding, mapper, rows, peers=False)
+                found = made[0] if made else None
+            is_one = type(found) is mapper.guard or isinstance(found, model)
+            return found if is_one else None
 
     def _peers_of(self, instance: Any, mapper: Any, field: Any) -> Iterable[Any]:
         """Return the objects of the same result whose *field* is not loaded either."""

@@ -44,7 +44,7 @@ class BulkMembership(Membership):
         are_new = {instance._origin for instance in objects} == {None}
         if not (is_each_once and are_free and are_new):
             return False
-        fresh = self.fresh
+        fresh = self.fresh_origin()
         for instance in objects:
             instance._origin = fresh
         identity.entries.update(named)

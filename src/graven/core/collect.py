@@ -9,13 +9,13 @@ from operator import attrgetter
 from graven._hints import Any
 from graven.core.lifecycle import CHANGED, DELETED, INITIALIZED, INSERTED
 from graven.core.lists import gather_lists
-from graven.core.plan import Group, Groups, Wanted, wanted
+from graven.core.plan import Group, Groups, Plan, Wanted, wanted
 from graven.core.records import ObjectRecord
 from graven.core.scopes import Scope
 from graven.core.unit import UnitOfWork
 from graven.core.values import ABSENT
 
-__all__ = ["choose", "collect", "gather"]
+__all__ = ["choose", "collect", "gather", "writes_all_known"]
 
 _MAPPER, _STATE = attrgetter("mapper"), attrgetter("state")
 
@@ -63,10 +63,12 @@ def _all_of(scope: Scope) -> list[Group]:
             elif state == DELETED:
                 groups.group(mapper, "delete").records += alike
             elif state == CHANGED:
-                changed = mapper.changed
+                changed, last, same = mapper.changed, 0, Group(mapper, "update", 0)
                 for record in alike:
                     if bits := changed(record.instance, record.clean):
-                        groups.group(mapper, "update", bits).records.append(record)
+                        if bits != last:
+                            last, same = bits, groups.group(mapper, "update", bits)
+                        same.records.append(record)
     found = groups.whole()
     for group in found:
         group.versions = [record.version for record in group.records]
@@ -160,3 +162,18 @@ def _needs(unit: UnitOfWork, record: ObjectRecord) -> Iterator[ObjectRecord]:
             for member in () if members is ABSENT else members:
                 if member in unit.records:
                     yield unit.records[member]
+
+
+def writes_all_known(unit: UnitOfWork, plan: Plan) -> bool:
+    """Say whether *plan* writes, guarded by its version, every record that *unit* has looked for.
+
+    Then the writes themselves check all that was read.
+    """
+    written = 0
+    for group in plan.groups:
+        if group.action == "update" and group.mapper.guard_mode != "version":
+            return False
+        if group.action in ("insert", "update"):
+            written += len(group.records)
+    known = sum(len(one.entries) + len(one.absent) for one in unit.maps.values())
+    return known == written

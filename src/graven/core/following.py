@@ -10,7 +10,7 @@ from graven.core.lifecycle import DELETED
 from graven.core.records import ObjectRecord
 from graven.core.unit import UnitOfWork
 
-__all__ = ["cascade", "followers", "reached"]
+__all__ = ["cascade", "followed", "followers", "reached"]
 
 
 def followers(root: Any) -> list[tuple[Any, Any]]:
@@ -20,6 +20,18 @@ def followers(root: Any) -> list[tuple[Any, Any]]:
         if field.is_owner or field.said.on_delete != "refuse":
             found.setdefault((child.root, field.columns), (child, field))
     return list(found.values())
+
+
+def followed(unit: UnitOfWork) -> set[Any]:
+    """Return the mappers of the tables from which was deleted what others follow, or are linked to.
+
+    That is for a commit to look after, and seldom any.
+    """
+    found = set()
+    for root, identity in unit.maps.items():
+        if identity.buried and (root.link_ends or followers(root)):
+            found.add(root)
+    return found
 
 
 def reached(unit: UnitOfWork) -> set[Any]:

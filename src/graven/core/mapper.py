@@ -49,6 +49,7 @@ class Mapper:
         "referrers",
         "root",
         "set_key",
+        "set_origin",
         "snapshot",
         "table",
         "watched",
@@ -72,6 +73,7 @@ class Mapper:
     peers_matter: bool
     key_of: Callable[[Any], Any]
     set_key: Callable[[Any, Any], None]
+    set_origin: Callable[[Any, Any], None]
     snapshot: Callable[[Any], tuple[Any, ...]]
     changed: Callable[[Any, tuple[Any, ...]], int]
     adopt: Callable[[Any], None]

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from graven._hints import Any
 from graven.core.conflicts import concurrent_update
+from graven.core.grave import Grave
 from graven.core.keys import duplicate, put_back, unusable, vacate
 from graven.core.lifecycle import CHANGED, CLEAN, DELETED, INITIALIZED, INSERTED, transition
 from graven.core.mapper import Mapper
 from graven.core.records import ObjectRecord
-from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS, Grave, Tracking, clean_key
+from graven.core.tracking import SET_ATTRIBUTE, SET_CLASS, Tracking, clean_key
 from graven.core.values import ABSENT
 from graven.errors import Conflict, SessionError, StateChangeError
 
-__all__ = ["Membership"]
+__all__ = ["Membership", "is_gone"]
+
+
+def is_gone(instance: Any) -> bool:
+    """Say whether the store does not have an object: it was never written, or it was deleted."""
+    origin = instance._origin
+    if origin is None:
+        return True
+    return type(origin.unit) is Grave and instance not in origin.unit.unit.records
 
 
 def _is_stranger(value: Any) -> bool:
@@ -104,7 +113,7 @@ class Membership(Tracking):
         ghost = self._ghost(mapper, key) if self.flushed else None
         if ghost is None and key in identity.buried and identity.buried[key] is not instance:
             raise duplicate(self, mapper, key, identity.buried[key])
-        SET_ATTRIBUTE(instance, "_origin", self.fresh)
+        SET_ATTRIBUTE(instance, "_origin", self.fresh_origin())
         record = ObjectRecord(mapper, instance, None, None, 0, key)
         self.records[instance] = record
         if ghost is not None:
@@ -235,7 +244,7 @@ class Membership(Tracking):
     def _shelf(self) -> Membership:
         """Return the ended unit that an object belongs to which was taken out."""
         shelf = type(self)(self.owner)
-        shelf.is_open = False
+        shelf.is_open, shelf.home = False, self.home
         return shelf
 
     @staticmethod
@@ -308,6 +317,25 @@ class Membership(Tracking):
                 undo.before.update(dict.fromkeys(record.dirty_fields(), ABSENT))
             record.state = CHANGED
             self.look(record)
+
+    def receive(self, instance: Any, image: tuple[Any, ...], version: int) -> None:
+        """Let a new object be the stored one of its key, with the values that were read.
+
+        :raises DuplicateRecordError: if another object of the unit has its key.
+        """
+        mapper = self.mapper(instance)
+        identity, key = self.map_of(mapper), clean_key(mapper, image)
+        other = identity.get(key) or identity.buried.get(key)
+        if other is not None:
+            raise duplicate(self, mapper, key, other)
+        for field, raw in zip(mapper.fields, image, strict=True):
+            field.renew(instance, raw)
+        first = identity.version(key)
+        if first is None:
+            identity.remember(key, version)
+        SET_ATTRIBUTE(instance, "_origin", self.origin(version if first is None else first))
+        self.enter(identity, key, instance)
+        SET_CLASS(instance, mapper.guard)
 
     def take_from(self, instance: Any) -> None:
         """Take an object out of the unit that has it, so that it can be adopted here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graven._hints import Any
 from graven.ops.conditions import And, Condition, In, Order, Path, Select, Step
+from graven.ops.requests import Documents, Execute
 from graven.ops.schema import Table
 from graven.ops.value import Value
 
@@ -42,8 +43,7 @@ class QuerySpec(Value):
     limit: int | None = None
     offset: int = 0
     includes: tuple[Include, ...] = ()
-    statement: str | None = None
-    parameters: Any = ()
+    raw: Execute | Documents | None = None
     lock: str | None = None
 
     def but(self, **changes: Any) -> QuerySpec:

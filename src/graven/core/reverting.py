@@ -51,7 +51,7 @@ def revert(unit: UnitOfWork, memory: list[Memory]) -> None:
             SET_ATTRIBUTE(record.instance, "_origin", unit.grave_origin(version))
             identity.bury(record.key, record.instance)
             continue
-        origin = unit.fresh if clean is None else unit.origin(version)
+        origin = unit.fresh_origin() if clean is None else unit.origin(version)
         SET_ATTRIBUTE(record.instance, "_origin", origin)
         if record.key is not None:
             unit.enter(identity, record.key, record.instance)

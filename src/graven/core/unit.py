@@ -144,7 +144,7 @@ class UnitOfWork(BulkMembership):
 
     def _bring_back(self, record: ObjectRecord) -> None:
         """Undo the taking out of a new object."""
-        SET_ATTRIBUTE(record.instance, "_origin", self.fresh)
+        SET_ATTRIBUTE(record.instance, "_origin", self.fresh_origin())
         SET_CLASS(record.instance, record.mapper.guard)
         self.records[record.instance] = record
         if record.mapper.watched:

@@ -17,6 +17,7 @@ from graven.ops.requests import (
     Begin,
     Commit,
     Delete,
+    Documents,
     Execute,
     Fetch,
     FetchKeys,
@@ -46,6 +47,7 @@ __all__ = [
 
 R = TypeVar("R")
 Row = tuple[Any, ...]
+REFUSALS_MAX = 8  #: how often a refusal that names nobody is taken for one of the past
 
 
 class ReadKeys(Value):
@@ -66,7 +68,7 @@ class Question(Value):
     """
 
     name: str
-    request: Select | FetchKeys | Execute
+    request: Select | FetchKeys | Execute | Documents
     answer: Sequence[Row]
 
 
@@ -126,13 +128,18 @@ def commit(plan: Plan, checks: Checks, applies: bool = False) -> Flow[dict[int, 
     A plan of one plain row needs no transaction of its own. A store that *applies* is sent a whole
     plan at once; if it is refused, it is written again step by step, which finds out why.
     """
-    if plan.is_single and checks.is_empty:
-        return (yield from write(plan))
-    if applies and checks.is_empty and plan.steps and not (plan.has_later or plan.is_blind):
-        made = yield from _apply(plan)
-        if made is not None:
-            return made
-    return (yield from _check_and_write(plan, checks))
+    if checks.reads or checks.queries:
+        return _check_and_write(plan, checks)
+    if plan.is_single:
+        return write(plan)
+    if applies and plan.steps and not (plan.has_later or plan.is_blind):
+        return _apply_or_write(plan, checks)
+    return _check_and_write(plan, checks)
+
+
+def _apply_or_write(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+    made = yield from _apply(plan)
+    return made if made is not None else (yield from _check_and_write(plan, checks))
 
 
 def _apply(plan: Plan) -> Flow[dict[int, object] | None]:
@@ -158,16 +165,20 @@ def _check_and_write(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
     """Check and write in a transaction in which the checks hold until it commits.
 
     A store that refuses such a transaction because of others, without saying which of them, is
-    asked once more: what it was refused for has then been committed, and is found by the checks.
+    asked again: what it was refused for has then been committed, and is found by the checks.
     """
     level = level_for(checks)
-    try:
-        return (yield from in_transaction(checked(plan, checks), plan, level))
-    except SnapshotStale:
-        return (yield from in_transaction(checked(plan, checks), plan, level))
+    for _ in range(REFUSALS_MAX):
+        try:
+            return (yield from in_transaction(checked(plan, checks), plan, level))
+        except SnapshotStale:
+            pass
+    return (yield from in_transaction(checked(plan, checks), plan, level))
 
 
-def commit_after_reading(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
+def commit_after_reading(
+    plan: Plan, checks: Checks, applies: bool = False
+) -> Flow[dict[int, object]]:
     """Write in the transaction that was read in; if others have written since, check in a new one.
 
     The store lets a reading transaction go on to write only if nobody has written since it began:
@@ -176,7 +187,7 @@ def commit_after_reading(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
     try:
         return (yield from _then_commit(write(plan), plan))
     except BusyRetry:
-        return (yield from _check_and_write(plan, checks))
+        return (yield from commit(plan, checks, applies))
 
 
 def commit_flushed(plan: Plan, checks: Checks) -> Flow[dict[int, object]]:
@@ -264,7 +275,7 @@ def write(plan: Plan) -> Flow[dict[int, object]]:
     for number, step in enumerate(plan.steps):
         operation = _with_keys(step.write, made) if plan.has_later else step.write
         try:
-            reply: Any = yield from operation
+            reply = yield operation
         except UniqueError as error:
             yield from _find_taken(plan, number, operation, error)
             raise
@@ -304,7 +315,7 @@ def _find_taken(plan: Plan, number: int, operation: Any, error: UniqueError) -> 
     step, table = plan.steps[number], operation.table
     group = step.group
     if group is None:
-        reason = f"a pair of {table.name} that this work would add is there already"
+        reason = step.lost or f"a pair of {table.name} that this work would add is there already"
         raise LostRace([], reason) from error.__cause__
     taken = yield from who_has(operation, error)
     losers = [
@@ -328,8 +339,8 @@ def _find_losers(plan: Plan, number: int, matched: int) -> Flow[None]:
     """See which of the rows were not as expected, and what is there instead."""
     step = plan.steps[number]
     if step.group is None:
-        reason = f"a pair of {step.write.table.name} that this work would remove is gone already"
-        raise LostRace([], reason)
+        gone = f"a pair of {step.write.table.name} that this work would remove is gone already"
+        raise LostRace([], step.lost or gone)
     losers = yield from _losers_from(plan, number, matched)
     if losers:
         raise LostRace(losers)

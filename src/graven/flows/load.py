@@ -11,7 +11,7 @@ from operator import itemgetter
 from graven._hints import Any
 from graven.core.query import Load
 from graven.ops.conditions import Select
-from graven.ops.requests import Execute, Fetch, FetchKeys, Flow, Inspect
+from graven.ops.requests import Documents, Execute, Fetch, FetchKeys, Flow, Inspect
 from graven.ops.schema import Table
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "fetch",
     "fetch_by_keys",
     "fetch_one_key",
+    "fetch_raw",
     "fetch_statement",
     "has_table",
     "include",
@@ -60,12 +61,17 @@ def fetch_by_keys(
 
 def fetch_one_key(table: Table, columns: tuple[str, ...], keys: tuple[Row, ...]) -> Flow[list[Row]]:
     """Fetch the row with a key of the table, in Python form."""
-    return (yield from FetchKeys(table, columns, table.key, keys))
+    return iter(FetchKeys(table, columns, table.key, keys))
 
 
 def fetch_statement(statement: str, parameters: Any) -> Flow[tuple[list[Row], tuple[str, ...]]]:
     """Execute a statement of the user's own."""
     return (yield from Execute(statement, parameters))
+
+
+def fetch_raw(request: Execute | Documents) -> Flow[tuple[list[Row], tuple[str, ...]]]:
+    """Send what the user has said himself."""
+    return (yield from request)
 
 
 def has_table(name: str) -> Flow[bool]:

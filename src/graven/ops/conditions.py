@@ -153,8 +153,10 @@ class Select(Value):
     instead. *doubtful* is a second condition: rows that meet it are returned too, and every row
     gets one more column, last, that says whether it does (1 or 0). *lock* keeps others from writing
     the rows until the transaction ends: ``"wait"`` waits for those who have them locked,
-    ``"nowait"`` raises ``BusyRetry`` instead, ``"skip_locked"`` leaves such rows out. A store with
-    one writer at a time takes the right to write instead, so that nobody else has any row locked.
+    ``"nowait"`` raises ``BusyRetry`` instead, ``"skip_locked"`` leaves such rows out.
+    ``"skip_or_check"`` does so where the store is able to; elsewhere it locks nothing, for who
+    finds out at the write that somebody was faster. A store with one writer at a time takes the
+    right to write instead, so that nobody else has any row locked.
     """
 
     table: Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graven.ops.schema import Table
 
-__all__ = ["covers", "wanted_indexes"]
+__all__ = ["covers", "unique_columns", "wanted_indexes"]
 
 Index = tuple[tuple[str, ...], bool]
 
@@ -37,3 +37,9 @@ def wanted_indexes(table: Table) -> tuple[Index, ...]:
         if not any(covers(present, index) for present in found):
             found.append(index)
     return tuple(found[1:])
+
+
+def unique_columns(table: Table) -> dict[str, tuple[str, ...]]:
+    """Return the columns that a unique index is over, each with those of the index."""
+    uniques = [columns for columns, is_unique in wanted_indexes(table) if is_unique]
+    return {name: columns for columns in uniques for name in columns}

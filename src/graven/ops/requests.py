@@ -24,6 +24,7 @@ __all__ = [
     "Commit",
     "Create",
     "Delete",
+    "Documents",
     "Execute",
     "Fetch",
     "FetchKeys",
@@ -31,15 +32,18 @@ __all__ = [
     "Insert",
     "Inspect",
     "Later",
+    "MakeKeys",
     "Open",
     "Operation",
     "Orphan",
     "Orphans",
     "Page",
+    "Referrers",
     "Release",
     "Rollback",
     "RollbackTo",
     "Savepoint",
+    "Sleep",
     "SnapshotStale",
     "Sweep",
     "TableShape",
@@ -114,7 +118,8 @@ class FetchKeys(Operation[list[Row]]):
     """Reply with the rows whose *by* columns hold one of *keys*, in store form, in any order.
 
     A key is a tuple with a value for each column of *by*: in Python form, or, if *encoded*, in
-    store form. *columns* are those returned.
+    store form. *columns* are those returned. *also* names a column of texts: rows that have one
+    in it are returned too; for stores without transactions, see :mod:`graven.ops.writesets`.
     """
 
     table: Table
@@ -122,6 +127,7 @@ class FetchKeys(Operation[list[Row]]):
     by: tuple[str, ...]
     keys: Sequence[Row]
     encoded: bool = False
+    also: str | None = None
 
 
 class Later(Value):
@@ -212,6 +218,20 @@ class Execute(Operation[tuple[list[Row], tuple[str, ...]]]):
     parameters: Sequence[object] | dict[str, object] = ()
 
 
+class Documents(Operation[tuple[list[Row], tuple[str, ...]]]):
+    """Ask a store of documents with a filter or a pipeline of the caller's own.
+
+    *given* is sent as it is. Replies with the rows of *columns* of *table* that the documents found
+    tell, in store form, and the names of the columns. For stores whose dialect says that it
+    ``has_documents``.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    given: Any
+    is_pipeline: bool
+
+
 class TableShape(Value):
     """What the store says of a table: ``(name, declared type, not null)`` of columns, key, indexes.
 
@@ -277,6 +297,32 @@ class Close(Operation[None]):
     """Give up a handle; nothing if it is closed already."""
 
     handle: object
+
+
+class Sleep(Operation[None]):
+    """Wait for that many *seconds*."""
+
+    seconds: float
+
+
+class MakeKeys(Operation["Sequence[object]"]):
+    """Reply with *number* keys of *table*, whose keys the store makes, that no row has ever had.
+
+    For stores that write rows some time after they have made their keys.
+    """
+
+    table: Table
+    number: int
+
+
+class Referrers(Operation["Sequence[Table]"]):
+    """Reply with the tables that refer to the one of that *name*, as far as the store knows.
+
+    Each has its key, the columns that refer, and that reference. For stores that leave it to graven
+    to look after references.
+    """
+
+    name: str
 
 
 class Orphan(Value):

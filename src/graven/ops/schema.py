@@ -24,7 +24,8 @@ class Column(Value):
 
     ``kind`` is the kind of value in it, the same word on every backend: ``int``, ``str``, ``bool``,
     ``float``, ``datetime`` (an instant, UTC), ``naive`` (a wall-clock time), ``date``, ``time``,
-    ``timedelta``, ``decimal``, ``uuid``, ``bytes``, or ``json`` (a text that the codec made).
+    ``timedelta``, ``decimal``, ``uuid``, ``bytes``, ``objectid`` (twelve bytes, as MongoDB makes
+    them), or ``json`` (a text that the codec made).
     """
 
     name: str
@@ -41,7 +42,9 @@ class Table(Value):
 
     ``key`` names the key columns; ``store_made`` says that the store makes the key; ``version``
     names the version column, or is ``None`` in a table without one (a link table). ``graven_made``
-    says that graven makes the keys, so that none ever comes back.
+    says that graven makes the keys, so that none ever comes back. ``sparse`` are indexes without
+    the rows whose first column is null, which cost such rows nothing; they are made with the table,
+    by stores that have such indexes.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Table(Value):
     references: tuple[Reference, ...] = ()
     uniques: tuple[tuple[str, ...], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
+    sparse: tuple[tuple[str, ...], ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return self is other

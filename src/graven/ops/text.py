@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-__all__ = ["like_matcher", "like_prefix", "like_tokens"]
+__all__ = ["after_prefix", "like_matcher", "like_prefix", "like_tokens"]
 
 
 def like_tokens(pattern: str) -> Iterator[tuple[bool, str]]:
@@ -33,6 +33,14 @@ def like_prefix(pattern: str) -> str:
             break
         prefix += character
     return prefix
+
+
+def after_prefix(prefix: str) -> str:
+    """Return the least text above all that begin with *prefix*; empty if there is none."""
+    last = ord(prefix[-1])
+    if last == 0x10FFFF:
+        return ""
+    return prefix[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)
 
 
 def like_matcher(pattern: str, ignore_case: bool) -> Callable[[str], bool]:

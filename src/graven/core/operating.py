@@ -1,0 +1,168 @@
+"""The life of a durable operation, as a table.
+
+This file owns the states. Whatever changes the state of an entry of the log asks
+:func:`transition`; the diagram in the documentation is drawn from :data:`TRANSITIONS`. ``None`` as
+a state means that there is no entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from graven._hints import TYPE_CHECKING
+from graven.errors import OperationError
+
+if TYPE_CHECKING:
+    from typing import Final
+
+__all__ = [
+    "CANCELLED",
+    "COMPENSATING",
+    "DONE",
+    "FAILED",
+    "FINISHED",
+    "PAUSED",
+    "PENDING",
+    "QUARANTINED",
+    "REFUSED",
+    "RUNNING",
+    "STATES",
+    "TRANSITIONS",
+    "diagram",
+    "state_table",
+    "transition",
+]
+
+State = str | None
+
+#: To be begun, or begun again, when it is due.
+PENDING: Final = "pending"
+#: Somebody runs it, as long as his lease lasts.
+RUNNING: Final = "running"
+#: It will fail or be cancelled, and the steps that it has done are being undone.
+COMPENSATING: Final = "compensating"
+#: Not to be begun before somebody says so.
+PAUSED: Final = "paused"
+#: Its writes are committed.
+DONE: Final = "done"
+#: It has written nothing, and somebody was told.
+FAILED: Final = "failed"
+#: It has written nothing, because somebody did not want it any more.
+CANCELLED: Final = "cancelled"
+#: It failed too often, and waits for a person.
+QUARANTINED: Final = "quarantined"
+
+#: Every state, in the order of the table's columns.
+STATES: Final[tuple[State, ...]] = (
+    None,
+    PENDING,
+    RUNNING,
+    COMPENSATING,
+    PAUSED,
+    DONE,
+    FAILED,
+    CANCELLED,
+    QUARANTINED,
+)
+
+#: The states that an entry stays in unless a person takes it up again.
+FINISHED: Final = frozenset({DONE, FAILED, CANCELLED, QUARANTINED})
+
+#: Stands in the table for :exc:`~graven.OperationError`.
+REFUSED: Final = "!"
+
+
+def _table(text: str) -> Mapping[str, Mapping[State, State]]:
+    """Read a table: the states at its head, then each event with the state it leads to.
+
+    From a state that is not at the head the event is refused.
+    """
+    words: dict[str, State] = {str(state): state for state in (*STATES, REFUSED)}
+    head, *rows = (line.split() for line in text.strip().splitlines())
+    refused: dict[State, State] = dict.fromkeys(STATES, REFUSED)
+    states = [words[word] for word in head]
+    return {
+        event: {**refused, **dict(zip(states, [words[word] for word in results], strict=True))}
+        for event, *results in rows
+    }
+
+
+_BY_RUNNERS: Final = _table("""
+            None     pending      running      compensating  failed    paused        quarantined
+call        running  !            !            !             running   !             !
+defer       pending  !            !            !             !         !             !
+claim       !        running      running      compensating  !         !             !
+finish      !        !            done         !             !         !             !
+fail        !        !            failed       failed        !         !             !
+undo        !        compensating compensating compensating  !         compensating  compensating
+drop        !        !            cancelled    cancelled     !         !             !
+put_back    !        pending      pending      compensating  !         !             !
+quarantine  !        quarantined  quarantined  quarantined   !         !             !
+""")
+
+_BY_PERSONS: Final = _table("""
+            pending    running    paused     done     failed   cancelled  quarantined
+cancel      cancelled  cancelled  cancelled  !        !        cancelled  cancelled
+pause       paused     paused     paused     !        !        !          !
+resume      pending    !          pending    !        !        !          !
+retry       !          !          !          !        pending  !          pending
+rerun       !          !          pending    pending  pending  pending    pending
+""")
+
+#: For each event, the state that it leads to from each state.
+TRANSITIONS: Final = {**_BY_RUNNERS, **_BY_PERSONS}
+"""``call`` begins an operation at once, ``defer`` leaves it to a worker; ``claim`` takes it when it
+is due. A run ends by ``finish`` or ``fail``; by ``undo`` if steps have to be undone first, after
+which it ends by ``fail`` or ``drop``. ``put_back`` leaves it to whoever comes later, ``quarantine``
+to a person. The others are what a person asks for."""
+
+
+def transition(event: str, state: State, operation: object = None) -> State:
+    """Return the state that *event* leads to from *state*.
+
+    :raises OperationError: if the state does not allow it; *operation* is the id it tells.
+    """
+    result = TRANSITIONS[event][state]
+    if result == REFUSED:
+        allowed = [_shown(one) for one, to in TRANSITIONS[event].items() if to != REFUSED]
+        raise OperationError(
+            f"cannot {event.replace('_', ' ')} operation {operation}: its state is "
+            f"{_shown(state)!r}, and this is possible only from {', '.join(allowed)}. Nothing was "
+            "changed. Usually it has gone on since it was looked at; look again with "
+            "db.operation(id).",
+            operation_id=operation,
+        )
+    return result
+
+
+def _shown(state: State) -> str:
+    return state or "none"
+
+
+def diagram() -> str:
+    """Return the table as a Mermaid state diagram: an arrow for each change, none for what stays.
+
+    ``[*]`` is where there is no entry yet.
+    """
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for event, row in TRANSITIONS.items():
+        for state, result in row.items():
+            if result not in (REFUSED, state):
+                arrows.setdefault((state, result), []).append(event)
+    lines = [
+        f"    {state or '[*]'} --> {result}: {', '.join(events)}"
+        for (state, result), events in arrows.items()
+    ]
+    return "\n".join(["stateDiagram-v2", *lines])
+
+
+def state_table() -> str:
+    """Return the table in Markdown: the state that each event leads to, ``–`` where refused."""
+    lines = [
+        f"| event ↓ state → | {' | '.join(map(_shown, STATES))} |",
+        "|---" * (len(STATES) + 1) + "|",
+    ]
+    for event, row in TRANSITIONS.items():
+        cells = ["–" if result == REFUSED else _shown(result) for result in row.values()]
+        lines.append(f"| `{event}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
