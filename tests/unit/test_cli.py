@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import graven
 from graven import cli
-from graven.demo import bank, edit, stdlib
+from graven.demo import bank, edit, operations, stdlib
 
 SMALL = ["demo", "--modules", "80", "--workers", "2", "--kills", "1", "--accounts", "4"]
 GRAVEN = [sys.executable, "-c", "from graven.cli import main; main()"]
@@ -82,12 +82,15 @@ def test_a_small_demo_finds_no_difference_and_leaves_no_file(folder: Path) -> No
     assert [(part["name"], part["difference_count"]) for part in data["parts"]] == [
         ("standard library", 0),
         ("bank", 0),
+        ("operations", 0),
         ("edit and cancel", 0),
     ]
-    library, money, cancelled = (part["figures"] for part in data["parts"])
+    library, money, durable, cancelled = (part["figures"] for part in data["parts"])
     assert (library["modules"], library["transactions"]) == (80, 1)
     assert library["values compared"] > 9 * 80
     assert (money["workers killed"], money["money at the end"]) == (1, 4_000)
+    assert (durable["workers killed"], durable["money at the end"]) == (1, 400_000)
+    assert durable["operations in the log"] >= durable["done exactly once"] > 0
     assert cancelled == {"writes explained": 4, "writes sent": 0}
     assert list(folder.iterdir()) == []
 
@@ -161,6 +164,18 @@ def test_money_moved_behind_the_workers_back_ends_with_status_1(
     result = invoke(*SMALL, "--json")
     assert result.exit_code == 1
     assert failed_parts(result) == ["bank"]
+
+
+def test_a_transfer_that_vanishes_from_a_done_operation_ends_with_status_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    statement = "delete from transfer where id = (select id from transfer limit 1)"
+
+    before(monkeypatch, operations, "check", lambda url, *_: execute(url, statement))
+
+    result = invoke(*SMALL, "--json")
+    assert result.exit_code == 1
+    assert failed_parts(result) == ["operations"]
 
 
 def test_an_edit_that_reaches_the_file_ends_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:

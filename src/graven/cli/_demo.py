@@ -1,70 +1,24 @@
-"""The command line: ``graven demo`` and ``graven --version``.
-
-It needs the extra ``cli``, and says so if that is missing.
-"""
+"""``graven demo``."""
 
 import json as json_format
 import platform
-import sys
-from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from graven import __version__
+from graven.cli._status import DIFFERS, INTERRUPTED
 
 if TYPE_CHECKING:
-    from graven.demo.outcome import Outcome
-
-DIFFERS, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0 is success
-
-
-def main() -> None:
-    """Run the command line, and exit with its status.
-
-    0 is success, 1 means that something differs or went wrong, 2 that the call was not understood
-    or the extra is missing, 130 that it was interrupted.
-    """
-    try:
-        application = commands()
-    except ModuleNotFoundError as error:
-        if error.name not in ("rich", "typer"):
-            raise
-        sys.stderr.write(
-            f"cannot run the graven command: the package {error.name!r} is not installed. The "
-            "library works without it; the command line needs the extra cli. Install it with: "
-            'pip install "graven[cli]"\n'
-        )
-        sys.exit(USAGE)
-    application()
-
-
-def commands() -> Any:
-    """Return the commands, as a Typer application.
-
-    :raises ModuleNotFoundError: if the extra ``cli`` is not installed.
-    """
-    import_module("rich")  # a missing half of the extra is noticed before anything runs
     import typer
 
-    application = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False
-    )
+    from graven.demo.outcome import Outcome
 
-    def show_version(is_asked: bool) -> None:
-        if is_asked:
-            print(f"graven {__version__}")
-            raise typer.Exit
+__all__ = ["add_commands"]
 
-    @application.callback()
-    def graven(
-        version: Annotated[
-            bool,
-            typer.Option(
-                "--version", callback=show_version, is_eager=True, help="Show the version."
-            ),
-        ] = False,
-    ) -> None:
-        """Transactional objects: one commit makes every change durable, or none."""
+
+def add_commands(application: "typer.Typer") -> None:
+    """Add the command to the application."""
+    import typer
 
     @application.command()
     def demo(
@@ -80,8 +34,6 @@ def commands() -> Any:
 
         sizes = Sizes(modules or None, workers, kills, accounts)
         raise typer.Exit(_demo(sizes, seed, json))
-
-    return application
 
 
 def _demo(sizes: Any, seed: int, as_json: bool) -> int:
