@@ -23,7 +23,8 @@ def show(
     start = open_accounts(url, accounts)
     with Crew(url, folder, accounts, seed) as crew:
         began = perf_counter()
-        _work(crew, display, workers, kills)
+        with display.task(f"{workers} workers move money, {kills} are killed", kills) as task:
+            crew.work(workers, kills, task)
         seconds = perf_counter() - began
         outcome.differences += crew.failures
     done = len(crew.ledger.acknowledged)
@@ -49,13 +50,13 @@ def bank_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'bank.db'}"
 
 
-def open_accounts(url: str, count: int) -> dict[int, int]:
+def open_accounts(url: str, count: int, balance: int = BALANCE) -> dict[int, int]:
     """Make *count* accounts with money in them; return their balances by number."""
     with Database(url) as db:
         db.create(Account, Transfer)
         with db.session() as session:
-            session.add(*(Account(number=number, balance=BALANCE) for number in range(count)))
-    return dict.fromkeys(range(count), BALANCE)
+            session.add(*(Account(number=number, balance=balance) for number in range(count)))
+    return dict.fromkeys(range(count), balance)
 
 
 def check(url: str, ledger: Ledger, start: dict[int, int], outcome: Outcome) -> None:
@@ -81,14 +82,3 @@ def check(url: str, ledger: Ledger, start: dict[int, int], outcome: Outcome) -> 
         "money at first": sum(start.values()),
         "money at the end": total,
     }
-
-
-def _work(crew: Crew, display: Display, workers: int, kills: int) -> None:
-    with display.task(f"{workers} workers move money, {kills} are killed", kills) as task:
-        crew.hire(workers)
-        while crew.kills < kills and not crew.failures:
-            crew.lose_one()
-            task.reach(crew.kills)
-            task.say(f"{len(crew.ledger.acknowledged):,} transfers acknowledged")
-        crew.go_home()
-        task.say(f"{len(crew.ledger.acknowledged):,} transfers acknowledged")

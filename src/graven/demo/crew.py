@@ -13,6 +13,8 @@ from types import TracebackType
 from uuid import UUID
 
 from graven.demo.children import Child
+from graven.demo.display import Task
+from graven.demo.interrupts import check
 from graven.demo.money import Ledger, Order
 
 SILENCE_S_MAX = 60.0  # a crew of which nobody says a word for so long hangs
@@ -61,12 +63,24 @@ class Crew:
     Use it as a block: at its end all processes have ended, whatever happened.
     """
 
-    def __init__(self, url: str, folder: Path, accounts: int, seed: int) -> None:
-        """Let workers of this crew move money among the *accounts* of the database at *url*."""
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        accounts: int,
+        seed: int,
+        module: str = "graven.demo.worker",
+        *arguments: object,
+    ) -> None:
+        """Let workers of this crew move money among the *accounts* of the database at *url*.
+
+        Each runs *module*, with url, seed, accounts, and *arguments*.
+        """
         self.ledger = Ledger()
         self.kills = self.kills_in_the_middle = 0
         self.failures: list[str] = []
-        self._url, self._folder, self._accounts = url, folder, accounts
+        self._folder, self._module = folder, module
+        self._url, self._accounts, self._arguments = url, accounts, arguments
         self._seed = seed
         self._dice = Random(seed)
         self._hired = 0
@@ -86,15 +100,25 @@ class Crew:
         """End every process that was started, by its id."""
         self._children.close()
 
+    def work(self, workers: int, kills: int, task: Task) -> None:
+        """Let *workers* work until *kills* of them were killed, then finish; show it in *task*."""
+        self.hire(workers)
+        while self.kills < kills and not self.failures:
+            self.lose_one()
+            task.reach(self.kills)
+            task.say(f"{len(self.ledger.acknowledged):,} transfers acknowledged")
+        self.go_home()
+        task.say(f"{len(self.ledger.acknowledged):,} transfers acknowledged")
+
     def hire(self, count: int) -> None:
         """Start *count* workers."""
         for _ in range(count):
             self._hired += 1
-            name = f"worker-{self._hired}"
+            name = f"{self._module.rpartition('.')[2]}-{self._hired}"
             seed = self._seed * 10_000 + self._hired
             errors = self._folder / f"{name}.txt"
-            arguments = (self._url, seed, self._accounts)
-            child = Child("graven.demo.worker", *arguments, errors=errors)
+            arguments = (self._url, seed, self._accounts, *self._arguments)
+            child = Child(self._module, *arguments, errors=errors)
             self._team.append(Worker(name, self._children.enter_context(child), self._heard))
 
     def lose_one(self) -> None:
@@ -126,6 +150,7 @@ class Crew:
         """Take down what is said in that time, and all that was said before."""
         ends_at = monotonic() + seconds
         while True:
+            check()
             try:
                 self._take_down(*self._heard.get(timeout=max(ends_at - monotonic(), 0)))
             except Empty:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from graven.demo.interrupts import check
 from graven.demo.outcome import SHOWN_MAX, Outcome
 
 V = TypeVar("V")
@@ -30,6 +31,7 @@ class Task:
 
     def reach(self, count: int) -> None:
         """Say that *count* steps are done."""
+        check()
         self.count = count
         self._progress.update(self._bar, completed=count)
 
@@ -40,6 +42,7 @@ class Task:
 
     def say(self, word: str) -> None:
         """Say how the task stands; the last word stays when it is done."""
+        check()
         self.word = word
         self._progress.update(self._bar, word=escape(word))
 
@@ -53,6 +56,7 @@ class Display:
 
     def heading(self, text: str) -> None:
         """Begin a part."""
+        check()
         self.console.print(f"\n[bold]{escape(text)}[/bold]", highlight=False)
 
     def line(self, text: str) -> None:

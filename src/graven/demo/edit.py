@@ -1,4 +1,4 @@
-"""Part three: an edit, what it would write, its cancel, and that nothing was written."""
+"""Part four: an edit, what it would write, its cancel, and that nothing was written."""
 
 from __future__ import annotations
 

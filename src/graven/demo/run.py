@@ -1,19 +1,17 @@
-"""The whole demo: three parts in a temporary folder that is removed afterwards."""
+"""The whole demo: four parts in a temporary folder that is removed afterwards."""
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from graven import GravenError
-from graven.demo import bank, edit, stdlib
+from graven.demo import bank, edit, operations, stdlib
 from graven.demo.display import Display
+from graven.demo.interrupts import interruptible
 from graven.demo.outcome import Outcome
 
 
@@ -33,7 +31,7 @@ def run(display: Display, sizes: Sizes, seed: int) -> list[Outcome]:
     A part that fails with an error of graven's or the store's is a difference; the others still
     run.
     """
-    with TemporaryDirectory(prefix="graven-demo-") as name, _ended_like_by_ctrl_c():
+    with TemporaryDirectory(prefix="graven-demo-") as name, interruptible():
         folder = Path(name)
         return [
             _part(
@@ -56,8 +54,21 @@ def run(display: Display, sizes: Sizes, seed: int) -> list[Outcome]:
                 ),
             ),
             _part(
+                "operations",
+                "3. Durable operations, killed in the middle and finished exactly once",
+                display,
+                lambda: operations.show(
+                    folder,
+                    display,
+                    seed,
+                    workers=sizes.workers,
+                    kills=-(-sizes.kills // 2),
+                    accounts=sizes.accounts,
+                ),
+            ),
+            _part(
                 "edit and cancel",
-                "3. An edit, what it would write, and its cancel",
+                "4. An edit, what it would write, and its cancel",
                 display,
                 lambda: edit.show(folder / stdlib.FILE, display),
             ),
@@ -70,20 +81,3 @@ def _part(name: str, title: str, display: Display, show: Callable[[], Outcome]) 
         return show()
     except (GravenError, sqlite3.Error) as error:
         return Outcome(name, differences=[f"{type(error).__name__}: {error}"])
-
-
-@contextmanager
-def _ended_like_by_ctrl_c() -> Generator[None]:
-    """Let SIGTERM do what Ctrl-C does, so that child processes are ended and the folder removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

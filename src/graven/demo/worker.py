@@ -23,8 +23,7 @@ AMOUNT_MAX = 60
 
 def main(url: str, seed: int, accounts: int) -> None:
     """Carry out transfers that are drawn with *seed*, one after another."""
-    told_to_finish = Event()
-    Thread(target=_listen, args=(told_to_finish,), daemon=True).start()
+    told_to_finish = finishing()
     dice = Random(seed)
     with Database(url) as db:
         while not told_to_finish.is_set():
@@ -32,22 +31,30 @@ def main(url: str, seed: int, accounts: int) -> None:
             transfer = UUID(int=dice.getrandbits(128), version=4)
             order = Order(transfer, source, target, dice.randint(1, AMOUNT_MAX))
             parts = [str(order.id), order.source, order.target, order.amount]
-            _say(begin=parts)
+            say(begin=parts)
             try:
                 receipt = carry_out(db, order)
             except TransientError as error:
-                _say(gave_up=str(order.id), why=type(error).__name__)
+                say(gave_up=str(order.id), why=type(error).__name__)
             else:
                 word = "done" if receipt.is_done else "declined"
-                _say(**{word: str(order.id)}, conflicts=receipt.conflicts, busy=receipt.busy)
+                say(**{word: str(order.id)}, conflicts=receipt.conflicts, busy=receipt.busy)
 
 
-def _listen(told_to_finish: Event) -> None:
-    sys.stdin.read()
-    told_to_finish.set()
+def finishing() -> Event:
+    """Return what is set as soon as the standard input has ended, which tells to finish."""
+    told_to_finish = Event()
+
+    def listen() -> None:
+        sys.stdin.read()
+        told_to_finish.set()
+
+    Thread(target=listen, daemon=True).start()
+    return told_to_finish
 
 
-def _say(**word: Any) -> None:
+def say(**word: Any) -> None:
+    """Say a word on standard output, in one write."""
     os.write(1, (json.dumps(word) + "\n").encode())
 
 
