@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from graven import AsyncDatabase, Database, Model, NaiveDatetime, key
-from graven.drivers.postgres_url import parse_postgres_url, url_without_password
+from graven.drivers.postgres_url import parse_postgres_url
+from graven.drivers.urls import url_without_password
 from graven.errors import (
     ForeignKeyError,
     StoreError,

@@ -172,7 +172,7 @@ def test_a_table_of_somebody_else_is_read_as_it_is(raw: Raw) -> None:
     ] == [
         ("Id", ["int"]),
         ("b", ["uuid"]),
-        ("c", ["json", "str"]),
+        ("c", ["json", "objectid", "str"]),
         ("d", ["int"]),
         ("e", []),
         ("f", []),

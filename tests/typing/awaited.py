@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import assert_type
 
-from graven import AsyncDatabase, AsyncQuery, AsyncSession
+from graven import AsyncDatabase, AsyncObjects, AsyncQuery, AsyncSession, RecoveryReport, step
 from tests.typing.models import Author, Book
 
 
@@ -23,6 +23,13 @@ async def use(db: AsyncDatabase, session: AsyncSession) -> None:
     assert_type(query.stream(), AsyncGenerator[Book, None])
     async for book in query.stream():
         assert_type(book, Book)
+    objects = db.objects(Book)
+    assert_type(objects, AsyncObjects[Book])
+    assert_type(await objects.filter(pages=3).order_by("-pages").all(), list[Book])
+    assert_type(await session.objects(Book).get(1), Book)
+    assert_type(await objects.create(title="x"), Book)
+    await Book.objects.using(db).count()
+    await (await objects.get(1)).save()
     async with db.session() as inner:
         assert_type(inner, AsyncSession)
         inner.add(Author(name="x"))
@@ -35,3 +42,13 @@ async def use(db: AsyncDatabase, session: AsyncSession) -> None:
 
 async def count(session: AsyncSession, name: str) -> int:
     return await session.query(Author).where(Author.name == name).count()
+
+
+async def charged(amount: int) -> str:
+    return str(amount)
+
+
+async def steps_and_workers(db: AsyncDatabase) -> None:
+    assert_type(await step(charged, 5, retries=2), str)
+    assert_type(await db.worker("mail", concurrency=2).run(until_idle=True), RecoveryReport)
+    assert_type(await db.unschedule("daily"), bool)

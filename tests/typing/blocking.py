@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import timedelta
 from typing import assert_type
 
-from graven import Database, Query, Session, desc, in_, like
+from graven import (
+    Database,
+    Objects,
+    Query,
+    Queue,
+    Rate,
+    RecoveryReport,
+    Session,
+    Worker,
+    desc,
+    in_,
+    like,
+    step,
+)
 from tests.typing.models import Author, Book
 
 
@@ -28,6 +42,13 @@ def use(db: Database, session: Session) -> None:
     for book in query.stream():
         assert_type(book, Book)
     assert_type(session.import_instance(Author(name="x")), Author)
+    objects = db.objects(Book)
+    assert_type(objects, Objects[Book])
+    assert_type(objects.filter(pages=3).order_by("-pages").all(), list[Book])
+    assert_type(session.objects(Book).get(1), Book)
+    assert_type(objects.create(title="x"), Book)
+    Book.objects.using(db).count()
+    objects.get(1).save()
     with db.session() as inner:
         assert_type(inner, Session)
         inner.add(Author(name="x"), Author(name="y"))
@@ -40,3 +61,15 @@ def use(db: Database, session: Session) -> None:
 
 def count(session: Session, name: str) -> int:
     return session.query(Author).where(Author.name == name).count()
+
+
+def charged(amount: int) -> str:
+    return str(amount)
+
+
+def steps_and_workers(db: Database) -> None:
+    assert_type(step(charged, 5, retries=2), str)
+    assert_type(db.worker("mail", concurrency=2), Worker)
+    assert_type(db.worker([Queue("mail", rate=Rate(5))]).run(until_idle=True), RecoveryReport)
+    assert_type(db.prune_operations(timedelta(days=1)), int)
+    assert_type(db.unschedule("daily"), bool)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from graven.dialects.foldings import CASED_MAX
 from graven.dialects.postgres import PostgresDialect
 from graven.dialects.postgres_codec import kinds_held
-from graven.dialects.postgres_folding import CASED_MAX
 from graven.dialects.postgres_tables import shortened
 from graven.errors import (
     BusyRetry,

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, SafeUUID
 
 import pytest
+from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "decimal": st.decimals(allow_nan=False),
     "uuid": st.uuids(),
     "bytes": st.binary(),
+    "objectid": st.binary(min_size=12, max_size=12).map(ObjectId),
     "json": st.text(),
 }
 

@@ -7,6 +7,9 @@
                        whatever the test commits is rolled back at its end
 ``async_graven_db``    the same for ``AsyncDatabase``, as a block: ``async with
                        async_graven_db(url) as db``
+``crashpoints``        ``crashpoints(url, function, invariant, …)`` kills a function at each of its
+                       writes; see :func:`graven.testing.crashing.crashpoints`
+``virtual_clock``      a :class:`~graven.testing.clock.VirtualClock` that graven goes by in the test
 =====================  =========================================================================
 
 The async ones are plain fixtures, so that they work with every plug-in that runs async tests.
@@ -22,8 +25,9 @@ import pytest
 
 if TYPE_CHECKING:
     from graven import AsyncDatabase, Database
+    from graven.testing import CrashReport, VirtualClock
 
-__all__ = ["async_db", "async_graven_db", "db", "graven_db"]
+__all__ = ["async_db", "async_graven_db", "crashpoints", "db", "graven_db", "virtual_clock"]
 
 
 @pytest.fixture
@@ -64,3 +68,20 @@ def async_graven_db() -> Callable[..., AbstractAsyncContextManager[Any]]:
     from graven.testing import rolled_back_async
 
     return rolled_back_async
+
+
+@pytest.fixture
+def crashpoints() -> Callable[..., CrashReport]:
+    """Return what kills a function at each of its writes, and checks an invariant each time."""
+    from graven.testing.crashing import crashpoints
+
+    return crashpoints
+
+
+@pytest.fixture
+def virtual_clock() -> Iterator[VirtualClock]:
+    """Let graven go by a clock that stands still until the test moves it."""
+    from graven.testing.clock import VirtualClock
+
+    with VirtualClock() as clock:
+        yield clock

@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what one backend cannot do of a test that others can do: parameters with a mark."""
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        able = getattr(parameters.get("backend"), "capabilities", None)
+        needed = {one for mark in item.iter_markers("needs") for one in mark.args}
+        (kept if able is None or needed <= able else left).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Make the setting that names the backends of the contract suite."""
     parser.addini(

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-from graven.testing.contract.backends import RAW_SQL, SURVIVES, Backend
+from graven.testing.contract.backends import PLAIN, RAW_SQL, SURVIVES, Backend
 
 __all__ = ["PostgresBackend", "PostgresServer", "schema_in"]
 
@@ -181,7 +181,7 @@ class PostgresBackend(Backend):
     """PostgreSQL: one server, started for the tests, each store in a schema of its own."""
 
     name = "postgresql"
-    capabilities = frozenset({RAW_SQL, SURVIVES})
+    capabilities = PLAIN | {RAW_SQL, SURVIVES}
 
     def __init__(self) -> None:
         """Start nothing yet."""

@@ -21,7 +21,8 @@ def rolled_back(url: str, *models: type[Any], **options: Any) -> Iterator[Databa
     """Open a database whose commits last until the end of the block.
 
     The block is one ``db.transaction()``, which is rolled back however the block ends: the store is
-    as it was before, the tables of *models* included, which are made if they are not there.
+    as it was before, the tables of *models* included, which are made if they are not there; only on
+    MongoDB, which makes tables outside of transactions, do they stay.
 
     The transaction belongs to the thread of the block; other threads do not see what it wrote. A
     commit that fails ends it, as it ends every ``db.transaction()``.
@@ -30,6 +31,8 @@ def rolled_back(url: str, *models: type[Any], **options: Any) -> Iterator[Databa
 
     with Database(url, **options) as db:
         try:
+            if models and not db.pool.dialect.undoes_tables:
+                db.create(*models)
             with db.transaction():
                 if models:
                     db.create(*models)
@@ -48,6 +51,8 @@ async def rolled_back_async(
 
     async with AsyncDatabase(url, **options) as db:
         try:
+            if models and not db.pool.dialect.undoes_tables:
+                await db.create(*models)
             async with db.transaction():
                 if models:
                     await db.create(*models)

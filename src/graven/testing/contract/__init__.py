@@ -6,14 +6,24 @@ test is run over the backends that have all that it needs.
 """
 
 from graven.testing.contract.backends import (
+    BULK,
+    BYTE_ORDER,
+    EXCHANGES,
+    MICROSECONDS,
     ONE_WRITER,
+    PLAIN,
     RAW_SQL,
+    SAVEPOINTS,
+    SKIPS_LOCKED,
     SURVIVES,
+    TABLE_UNDO,
+    TRANSACTIONS,
     WAITS,
     Backend,
     MemoryBackend,
     SQLiteBackend,
     able,
+    as_kept,
 )
 from graven.testing.contract.outside import (
     count,
@@ -28,9 +38,18 @@ from graven.testing.contract.outside import (
 from graven.testing.contract.proxy import Caller, Colour, Proxy
 
 __all__ = [
+    "BULK",
+    "BYTE_ORDER",
+    "EXCHANGES",
+    "MICROSECONDS",
     "ONE_WRITER",
+    "PLAIN",
     "RAW_SQL",
+    "SAVEPOINTS",
+    "SKIPS_LOCKED",
     "SURVIVES",
+    "TABLE_UNDO",
+    "TRANSACTIONS",
     "WAITS",
     "Backend",
     "Caller",
@@ -39,6 +58,7 @@ __all__ = [
     "Proxy",
     "SQLiteBackend",
     "able",
+    "as_kept",
     "count",
     "delete",
     "insert",

@@ -96,7 +96,9 @@ class Proxy:
         return self._caller.call(lambda: self._target.__aexit__(*details))
 
     def __iter__(self) -> Iterator[Any]:
-        return self
+        if hasattr(self._target, "__anext__"):
+            return self
+        return self._caller.call(self._target.__aiter__)  # type: ignore[no-any-return]
 
     def __next__(self) -> Any:
         try:

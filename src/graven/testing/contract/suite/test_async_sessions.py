@@ -246,7 +246,7 @@ async def test_two_tasks_edit_one_object_in_scopes_of_their_own(db: AsyncDatabas
             with_text = session.begin()
             note.text = "lost"
             await both.wait()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
             with_text.cancel()
 
         await asyncio.gather(size(), text())

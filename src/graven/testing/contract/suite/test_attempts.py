@@ -13,7 +13,9 @@ import pytest
 from graven import BusyRetry, ConcurrentUpdate, Database, Model, UniqueError, key
 from graven.core.retry import Backoff
 from graven.errors import TransactionInactiveError, UnavailableError, UsageError
-from graven.testing.contract import rows, update
+from graven.testing.contract import TRANSACTIONS, rows, update
+
+pytestmark = pytest.mark.needs(TRANSACTIONS)
 
 Opened = Callable[..., Any]
 AT_ONCE = Backoff(first_s=0.0)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from graven import AsyncDatabase, ConcurrentUpdate, Database, Model, field, key, owned
-from graven.testing.contract import count, rows
+from graven.testing.contract import TRANSACTIONS, count, rows
 
 SEED = 20_251_107
 
@@ -66,7 +66,9 @@ async def cancelled_at(call: Awaitable[Any], steps: int, delay_s: float) -> bool
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("isolation", ["optimistic", "serializable"])
+@pytest.mark.parametrize(
+    "isolation", ["optimistic", pytest.param("serializable", marks=pytest.mark.needs(TRANSACTIONS))]
+)
 async def test_a_commit_that_is_cancelled_is_whole_or_absent_and_last_commit_says_which(
     db: AsyncDatabase, isolation: str
 ) -> None:
@@ -102,7 +104,9 @@ async def test_a_commit_that_is_cancelled_is_whole_or_absent_and_last_commit_say
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("isolation", ["optimistic", "serializable"])
+@pytest.mark.parametrize(
+    "isolation", ["optimistic", pytest.param("serializable", marks=pytest.mark.needs(TRANSACTIONS))]
+)
 async def test_reads_that_are_cancelled_leave_the_session_usable(
     db: AsyncDatabase, isolation: str
 ) -> None:
@@ -127,6 +131,7 @@ async def test_reads_that_are_cancelled_leave_the_session_usable(
     assert await left_out(db) == 0
 
 
+@pytest.mark.needs(TRANSACTIONS)
 @pytest.mark.asyncio
 async def test_flushes_and_transactions_that_are_cancelled_write_nothing(db: AsyncDatabase) -> None:
     for number in range(30):
@@ -147,6 +152,7 @@ async def test_flushes_and_transactions_that_are_cancelled_write_nothing(db: Asy
     assert await left_out(db) == 0
 
 
+@pytest.mark.needs(TRANSACTIONS)
 @pytest.mark.asyncio
 async def test_the_commit_of_a_transaction_that_is_cancelled_is_told_as_it_was(
     db: AsyncDatabase,
@@ -191,6 +197,7 @@ async def test_a_task_that_waits_for_the_session_may_be_cancelled(db: AsyncDatab
         assert len(await session.query(Crate).all()) == 5
 
 
+@pytest.mark.needs(TRANSACTIONS)
 @pytest.mark.asyncio
 async def test_a_commit_that_waits_for_a_connection_may_be_cancelled(url: str, db: Any) -> None:
     async with AsyncDatabase(url, pool_size=1) as narrow, narrow.session() as session:
@@ -222,6 +229,7 @@ async def test_what_is_edited_while_a_commit_is_awaited_belongs_to_the_next(
     assert await rows(db, Crate, "weight", id=1) == [(5,)]
 
 
+@pytest.mark.needs(TRANSACTIONS)
 @pytest.mark.asyncio
 async def test_tasks_that_count_together_count_exactly(db: AsyncDatabase) -> None:
     async def count() -> None:
@@ -234,6 +242,7 @@ async def test_tasks_that_count_together_count_exactly(db: AsyncDatabase) -> Non
     assert await rows(db, Crate, "weight", id=1) == [(40,)]
 
 
+@pytest.mark.needs(TRANSACTIONS)
 @pytest.mark.asyncio
 async def test_a_break_whose_commit_was_refused_is_reported(db: AsyncDatabase, url: str) -> None:
     with pytest.warns(RuntimeWarning, match="nothing was written"):  # noqa: PT031

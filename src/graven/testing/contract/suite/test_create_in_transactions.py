@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from graven import Model, key
+from graven.testing.contract import TABLE_UNDO
 
 
 class Owner(Model):
@@ -19,6 +20,7 @@ class Pet(Model):
     owner: Owner
 
 
+@pytest.mark.needs(TABLE_UNDO)
 def test_table_made_in_a_transaction_that_was_rolled_back_is_known_no_more(
     open_db: Callable[..., Any],
 ) -> None:

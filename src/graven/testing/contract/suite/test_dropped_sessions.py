@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from graven import Model, key
+from graven.testing.contract import TRANSACTIONS
+
+pytestmark = pytest.mark.needs(TRANSACTIONS)
 
 
 class Thing(Model):

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from graven import DataError, Model, ScopeError, SessionError, field, key
-from graven.testing.contract import RAW_SQL, rows
+from graven.testing.contract import RAW_SQL, TRANSACTIONS, rows
+
+pytestmark = pytest.mark.needs(TRANSACTIONS)
 
 Open = Callable[..., Any]
 

@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 
 from graven import BusyRetry, ConcurrentUpdate, ForeignKeyError, Model, key, owned
-from graven.testing.contract import ONE_WRITER, RAW_SQL, count, insert, rows
+from graven.testing.contract import ONE_WRITER, RAW_SQL, TRANSACTIONS, count, insert, rows
 
 Opened = Callable[..., Any]
-LEVELS = ["optimistic", "snapshot", "serializable"]
+LEVELS = [
+    "optimistic",
+    *(
+        pytest.param(one, marks=pytest.mark.needs(TRANSACTIONS))
+        for one in ("snapshot", "serializable")
+    ),
+]
 
 
 class Doctor(Model):
@@ -179,6 +185,7 @@ def test_a_session_that_only_reads_commits_on_every_level(db: Any, isolation: st
         assert session.last_commit == "committed"
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_the_anomaly_of_a_reader_passes_snapshot_but_not_serializable(db: Any) -> None:
     """After Fekete, O'Neil and O'Neil: the reader sees a withdrawal's effect before its cause."""
 
@@ -199,6 +206,7 @@ def test_the_anomaly_of_a_reader_passes_snapshot_but_not_serializable(db: Any) -
     assert play("serializable") == [False]
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_what_was_read_and_is_unchanged_passes_though_others_wrote_elsewhere(db: Any) -> None:
     with db.session(isolation="serializable") as session:
         ada = session.get(Doctor, "Ada")
@@ -234,6 +242,7 @@ def test_a_serializable_flush_checks_what_was_read_before_it(db: Any) -> None:
     assert count(db, Doctor, on_call=True) == 0
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_snapshot_flush_keeps_its_point_or_is_refused(db: Any) -> None:
     with db.session(isolation="snapshot") as session:
         session.get(Doctor, "Ada").hours = 1
@@ -255,6 +264,7 @@ def test_a_snapshot_flush_keeps_its_point_or_is_refused(db: Any) -> None:
     assert rows(db, Doctor, "hours", order="name") == [(5,), (2,)]
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_what_was_read_before_a_transaction_is_checked_in_it(db: Any) -> None:
     with db.session(isolation="serializable") as session:
         ada, bob = session.get(Doctor, "Ada"), session.get(Doctor, "Bob")
@@ -305,6 +315,7 @@ def test_an_answer_to_a_statement_of_ones_own_counts_as_read(db: Any) -> None:
         session.add(Doctor(name="Sum", hours=hours))
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_flush_in_a_transaction_that_is_rolled_back_leaves_all_pending(db: Any) -> None:
     with db.session() as session:
         dan = Doctor(name="Dan")
@@ -318,6 +329,7 @@ def test_a_flush_in_a_transaction_that_is_rolled_back_leaves_all_pending(db: Any
     assert count(db, Doctor) == 3
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_session_that_is_rolled_back_takes_the_transaction_it_flushed_into_along(
     db: Any,
 ) -> None:
@@ -331,6 +343,7 @@ def test_a_session_that_is_rolled_back_takes_the_transaction_it_flushed_into_alo
     assert count(db, Doctor) == 2
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_commit_that_its_transaction_takes_back_is_pending_again(db: Any) -> None:
     with db.session() as session:
         ada = session.get(Doctor, "Ada")
@@ -344,6 +357,7 @@ def test_a_commit_that_its_transaction_takes_back_is_pending_again(db: Any) -> N
     assert rows(db, Doctor, "hours", name="Ada") == [(4,)]
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_transaction_whose_commit_is_refused_leaves_its_sessions_pending(db: Any) -> None:
     with db.session() as session:
         ada = session.get(Doctor, "Ada")
@@ -357,6 +371,7 @@ def test_a_transaction_whose_commit_is_refused_leaves_its_sessions_pending(db: A
     assert rows(db, Doctor, "hours", name="Ada") == [(4,)]
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_session_goes_on_at_a_new_point_after_its_commit(db: Any) -> None:
     with db.session(isolation="serializable") as session:
         session.get(Doctor, "Ada").hours = 1
@@ -367,6 +382,7 @@ def test_a_session_goes_on_at_a_new_point_after_its_commit(db: Any) -> None:
     assert rows(db, Doctor, "hours", order="name") == [(1,), (7,)]
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_database_has_a_level_that_its_sessions_take(open_db: Opened, db: Any) -> None:
     strict = open_db(isolation="serializable")
     with strict.session() as session:

@@ -19,7 +19,16 @@ from graven.errors import (
     NotLoadedError,
     QueryError,
 )
-from graven.testing.contract import RAW_SQL, Backend, count, delete, insert, rows
+from graven.testing.contract import (
+    BULK,
+    RAW_SQL,
+    TRANSACTIONS,
+    Backend,
+    count,
+    delete,
+    insert,
+    rows,
+)
 
 
 class City(Model):
@@ -76,6 +85,8 @@ TABLES = {"letter", "person", "city", "letter_stamps", "stamp"}
 
 def table_of(statement: str) -> str:
     """Return the table that a statement reads."""
+    if " from " not in statement:
+        return statement.split()[-1]
     return statement.split(" from ")[1].split()[0].strip('`"')
 
 
@@ -135,7 +146,7 @@ def test_reading_never_writes_whatever_is_pending(db: Any) -> None:
         session.explain()
         sent = spy.take()
         assert len(sent) > 10
-        assert {text.split()[0] for text in sent} == {"select"}
+        assert {text.split()[0] for text in sent} <= {"select", "find", "aggregate"}
         assert len(session.new) == 3
         session.rollback()
     assert count(db, Letter) == 20
@@ -467,6 +478,7 @@ def test_a_statement_that_lacks_columns_or_is_joined_with_conditions_is_refused(
 # -- streams ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs(BULK)
 def test_a_stream_yields_everything_in_order_in_pages_from_one_point(
     open_db: Callable[..., Any],
 ) -> None:
@@ -494,7 +506,7 @@ def test_a_stream_includes_what_is_asked(db: Any) -> None:
         found = list(session.query(Letter).include(Letter.writer.city, Letter.stamps).stream())
         assert [one.writer.city.id for one in found] == [n % 5 % 3 for n in range(20)]
         assert [len(one.stamps) for one in found] == [n % 3 for n in range(20)]
-        read = [table_of(text) for text in spy.take() if " from " in text]
+        read = [table_of(text) for text in spy.take() if not text.startswith("getMore")]
         assert sorted(name for name in read if name in TABLES) == sorted(TABLES)
 
 
@@ -512,6 +524,7 @@ def test_a_stream_that_is_left_early_gives_its_connection_back(
             assert session.query(City).count() == 10
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_stream_sees_pending_changes_and_the_open_transaction(db: Any) -> None:
     with db.session() as session:
         session.get(City, 0).name = "zero"

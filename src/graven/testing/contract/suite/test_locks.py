@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from graven import BusyRetry, ConcurrentUpdate, Model, QueryError, ScopeError, field
-from graven.testing.contract import ONE_WRITER, RAW_SQL, count, delete, rows, update
+from graven.testing.contract import (
+    ONE_WRITER,
+    RAW_SQL,
+    SKIPS_LOCKED,
+    TRANSACTIONS,
+    count,
+    delete,
+    rows,
+    update,
+)
+
+pytestmark = pytest.mark.needs(TRANSACTIONS)
 
 Open = Callable[..., Any]
 
@@ -107,6 +118,7 @@ def test_nowait_is_refused_at_once_and_earlier_locks_stay(open_db: Open, db: Any
     assert db.pool.out == patient.pool.out == 0
 
 
+@pytest.mark.needs(SKIPS_LOCKED)
 def test_skip_locked_gives_what_is_free(open_db: Open, backend: Any, db: Any) -> None:
     with db.session() as holder, db.session() as session:
         locking(holder, 1).one()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from graven import ConcurrentUpdate, Model, key
+from graven.testing.contract import BULK
 
 MANY = 1_203
 """More than two statements' worth of rows, and some that are left over."""
@@ -39,6 +40,7 @@ def grown(session: Any, grains: list[Any]) -> None:
         grain.size += 1
 
 
+@pytest.mark.needs(BULK)
 @pytest.mark.parametrize("work", [removed, grown])
 @pytest.mark.parametrize("number", [0, 700, MANY - 1])
 def test_the_one_that_lost_among_many_is_named_and_nothing_is_written(

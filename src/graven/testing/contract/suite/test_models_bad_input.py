@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from graven import DataError, Model, NaiveDatetime, field, many_to_many, owned
-from graven.testing.contract import count
+from graven.testing.contract import TRANSACTIONS, count
 
 
 class Level(enum.Enum):
@@ -156,6 +156,7 @@ def test_a_bad_value_of_a_stored_object_is_named_and_can_be_taken_back(
         assert count(db, Form, note="changed") == 1
 
 
+@pytest.mark.needs(TRANSACTIONS)
 @pytest.mark.parametrize(("name", "value", "words"), SCALARS, ids=range(len(SCALARS)))
 def test_a_rollback_takes_a_bad_value_back(
     open_db: Callable[..., Any], name: str, value: Any, words: str

@@ -22,7 +22,7 @@ from graven import (
     key,
     owned,
 )
-from graven.testing.contract import count, rows
+from graven.testing.contract import TRANSACTIONS, count, rows
 
 
 class Plain(Model):
@@ -255,6 +255,7 @@ def test_keys_made_by_the_store_are_taken_back_when_the_commit_fails(
     assert count(db, Note) == 3
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_keys_made_by_the_store_are_taken_back_when_what_was_flushed_is_rolled_back(
     open_db: Callable[..., Any],
 ) -> None:

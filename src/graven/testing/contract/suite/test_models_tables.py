@@ -112,7 +112,8 @@ def test_a_renamed_column_and_reference_keep_their_values(open_db: Callable[...,
     with db.session() as session:
         book = session.query(NewBook).where(NewBook.name == "Notes").one()
         assert (book.kind, book.notes) == (Kind.B, ["kept"])
-    assert columns(db, "book") == ["id", "name", "author_id", "rating", "version", "kind", "notes"]
+    names = ["author_id", "id", "kind", "name", "notes", "rating", "version"]
+    assert sorted(columns(db, "book")) == names
 
 
 @pytest.mark.parametrize(

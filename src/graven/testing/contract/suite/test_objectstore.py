@@ -20,7 +20,7 @@ from graven import (
     key,
     objectstore,
 )
-from graven.testing.contract import count, insert
+from graven.testing.contract import TRANSACTIONS, count, insert
 
 Open = Callable[..., Any]
 
@@ -105,6 +105,7 @@ def test_every_function_acts_on_the_current_unit_of_work(db: Database) -> None:
     assert stored(db) == {}
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_commit_nests_in_a_transaction_of_the_database(db: Database) -> None:
     with db.transaction():
         insert(db, Foo, id=9, foo="own")

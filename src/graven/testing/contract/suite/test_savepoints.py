@@ -18,7 +18,9 @@ from graven import (
     field,
     key,
 )
-from graven.testing.contract import RAW_SQL, delete, rows, shape, update
+from graven.testing.contract import RAW_SQL, SAVEPOINTS, delete, rows, shape, update
+
+pytestmark = pytest.mark.needs(SAVEPOINTS)
 
 Open = Callable[..., Any]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from graven import Model, ScopeError, SessionError, UniqueError, field, key
+from graven.testing.contract import TRANSACTIONS
 
 Open = Callable[..., Any]
 
@@ -22,6 +23,7 @@ def stored(db: Any) -> dict[int, str]:
         return {one.id: one.name for one in session.query(Guest).all()}
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_leaving_the_block_commits_and_an_exception_rolls_back(open_db: Open) -> None:
     db = open_db(Guest)
     with db.session() as session:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from graven import Model, TransactionInactiveError, UniqueError, UsageError, field, key
-from graven.testing.contract import RAW_SQL, delete, rows, sweep, update
+from graven.testing.contract import RAW_SQL, TRANSACTIONS, delete, rows, sweep, update
+
+pytestmark = pytest.mark.needs(TRANSACTIONS)
 
 Open = Callable[..., Any]
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from graven import ConcurrentUpdate, Model, UniqueError, field, key
+from graven.testing.contract import EXCHANGES
 
 Open = Callable[..., Any]
 
@@ -69,6 +70,7 @@ def values(db: Any, model: Any, name: str) -> dict[int, Any]:
         return {one.id: getattr(one, name) for one in session.query(model).all()}
 
 
+@pytest.mark.needs(EXCHANGES)
 @pytest.mark.parametrize("name", ["label", "number", "token", "place"])
 def test_two_objects_exchange_a_unique_value(db: Any, name: str) -> None:
     before = values(db, Seat, name)
@@ -87,6 +89,7 @@ def test_two_objects_exchange_a_unique_value(db: Any, name: str) -> None:
     assert values(db, Seat, name) == {0: before[1], 1: before[0], 2: before[2]}
 
 
+@pytest.mark.needs(EXCHANGES)
 def test_unique_references_are_exchanged(db: Any) -> None:
     with db.session() as session:
         holders = session.query(Holder).include(Holder.seat).order_by(Holder.id).all()
@@ -96,6 +99,7 @@ def test_unique_references_are_exchanged(db: Any) -> None:
     assert values(db, Holder, "seat_id") == {0: 1, 1: 2, 2: 0}
 
 
+@pytest.mark.needs(EXCHANGES)
 @pytest.mark.parametrize("model", [Seat, Loose, Unguarded])
 def test_values_go_round_and_on_to_new_objects(db: Any, model: Any) -> None:
     before = values(db, model, "label")
@@ -108,6 +112,7 @@ def test_values_go_round_and_on_to_new_objects(db: Any, model: Any) -> None:
     assert values(db, model, "label") == {0: before[2], 1: "last", 2: before[1], 3: before[0]}
 
 
+@pytest.mark.needs(EXCHANGES)
 @pytest.mark.parametrize("model", [Loose, Unguarded])
 def test_value_of_a_deleted_object_is_free_in_the_same_commit(db: Any, model: Any) -> None:
     with db.session() as session:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from graven import ConcurrentUpdate, Model, key
+from graven.testing.contract import TRANSACTIONS
 
 
 class Loose(Model, guard="fields"):
@@ -45,6 +46,7 @@ def stored(db: Any, model: Any) -> tuple[str, int, int]:
         return one.name, one.size, one._origin.version
 
 
+@pytest.mark.needs(TRANSACTIONS)
 @pytest.mark.parametrize("model", [Loose, Open])
 @pytest.mark.parametrize("by_flush", [False, True])
 def test_version_in_memory_is_that_of_the_row_after_writing_over_an_edit_of_another(

@@ -20,7 +20,7 @@ from graven import (
     many_to_many,
 )
 from graven.errors import DataError, NotFoundError, SessionError
-from graven.testing.contract import count, rows
+from graven.testing.contract import TRANSACTIONS, count, rows
 
 
 class Safe(Model):
@@ -478,7 +478,16 @@ def test_an_object_that_is_guarded_is_checked_though_it_is_not_written(open_db: 
     assert rows(db, Safe, "coins") == [(8,), (2,)]
 
 
-@pytest.mark.parametrize("isolation", ["optimistic", "snapshot", "serializable"])
+@pytest.mark.parametrize(
+    "isolation",
+    [
+        "optimistic",
+        *(
+            pytest.param(one, marks=pytest.mark.needs(TRANSACTIONS))
+            for one in ("snapshot", "serializable")
+        ),
+    ],
+)
 def test_a_commit_that_writes_nothing_checks_what_is_guarded(
     open_db: Opened, isolation: str
 ) -> None:
@@ -547,6 +556,7 @@ def test_a_reference_in_a_conflict_is_told_by_key(open_db: Opened) -> None:
     assert (caught.value.conflicts or ())[0].fields == {"shelf": FieldConflict(0, 1, 2)}
 
 
+@pytest.mark.needs(TRANSACTIONS)
 def test_a_commit_of_one_row_is_one_statement_and_of_more_one_transaction(
     open_db: Opened,
 ) -> None:
@@ -564,12 +574,14 @@ def test_a_commit_of_one_row_is_one_statement_and_of_more_one_transaction(
         assert seen[1:] == ["insert"]
         session.delete(ada)
         session.commit()
-        assert seen[2:] == ["delete"]
+        assert seen[2:] in (["delete"], ["find", "delete"])  # it may have to ask who refers to it
+        seen.clear()
         session.add(Label(id=2, word="x"), Safe(id=2, owner="Bob"))
         session.commit()
-        assert seen[3:] == ["begin", "insert", "insert", "commit"]
+        assert seen in (["begin", "insert", "insert", "commit"], ["bulkwrite", "commit"])
+        seen.clear()
         session.commit()
-        assert len(seen) == 7
+        assert seen == []
         db.on_statement(None)
 
 
