@@ -12,13 +12,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table as Grid
 
-from bench import memory, page, stm
+from bench import codec, memory, operations, page, stm
 from bench.harness import MEMORY, Job, measure, started
 from bench.report import Report, Table
 from bench.sections import SECTIONS, SQLITE, Section
 from bench.targets import GROWTH_ROWS, GROWTH_WORKLOADS
 
-ALL_SECTIONS = ("sqlite", "memory", "store", "postgresql")
+ALL_SECTIONS = ("sqlite", "memory", "store", "postgresql", "mongodb", "operations", "codec")
 CONTENDERS = tuple(dict.fromkeys(name for found in SECTIONS.values() for name in found.titles))
 WORKLOADS = (*(row.workload for row in SQLITE.rows), "hop")
 GROWTH_ROUNDS = 3
@@ -51,7 +51,8 @@ def jobs_of(section: Section, options: Namespace) -> dict[Job, int]:
     rounds = options.rounds
     known = {row.workload for row in section.rows} | ({"hop"} if section is SQLITE else set())
     workloads = [w for w in options.workloads if w in known]
-    jobs = {(w, options.rows): 1 if w == MEMORY else rounds for w in workloads}
+    rows = rows_of(section, options)
+    jobs = {(w, rows): 1 if w == MEMORY else rounds for w in workloads}
     if options.growth and section is SQLITE:
         grown = [(w, rows) for w in GROWTH_WORKLOADS for rows in GROWTH_ROWS]
         jobs = {**{job: min(rounds, GROWTH_ROUNDS) for job in grown}, **jobs}
@@ -70,7 +71,12 @@ def run(section: Section, options: Namespace, console: Console) -> Report:
     ):
         found = measure(children, jobs_of(section, options), Random(options.seed), status.update)
     found.errors[:0] = errors
-    return Report(found, names, options.rows, section)
+    return Report(found, names, rows_of(section, options), section)
+
+
+def rows_of(section: Section, options: Namespace) -> int:
+    """How many rows a workload has in that section."""
+    return min(options.rows, section.rows_max)
 
 
 def show(report: Report, console: Console) -> None:
@@ -104,6 +110,22 @@ def show_store(options: Namespace, console: Console) -> Table:
     return found
 
 
+def show_codec(options: Namespace, console: Console) -> Table:
+    """The document codec by itself."""
+    console.print("The document codec, against pickle on the same graph of 10,000 nodes")
+    found = codec.table(codec.run(options.rounds))
+    console.print(on_terminal(found))
+    return found
+
+
+def show_operations(options: Namespace, console: Console) -> Table:
+    """Durable operations at large."""
+    console.print("Durable operations at large")
+    found = operations.table(operations.run(options.rounds, options.quick), options.quick)
+    console.print(on_terminal(found))
+    return found
+
+
 def show_memory(options: Namespace, console: Console) -> tuple[Table, str]:
     """The backend in memory: a table, and what is to be said besides."""
     console.print("graven over memory:, against ZODB on a MappingStorage")
@@ -121,6 +143,10 @@ def main() -> int:
     for name in options.sections:
         if name == "store":
             results.store = show_store(options, console)
+        elif name == "codec":
+            results.codec = show_codec(options, console)
+        elif name == "operations":
+            results.operations = show_operations(options, console)
         elif name == "memory":
             results.memory = show_memory(options, console)
         else:

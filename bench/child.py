@@ -27,6 +27,10 @@ def open_store(place: str) -> Store:
     """The raw driver's view of that place; a driver is imported where it is used alone."""
     if "://" not in place:
         return SqliteStore(place)
+    if place.startswith("mongodb"):
+        from bench.store_mongodb import MongodbStore
+
+        return MongodbStore(place)
     from bench.store_postgresql import PostgresqlStore
 
     return PostgresqlStore(place)

@@ -9,7 +9,7 @@ BookRow = tuple[int, str, int]
 Shelf = tuple[AuthorRow, list[BookRow]]
 
 BOOKS_EACH = 10
-FIRST_JOINED = datetime(2024, 1, 1, 12, 0, 0, 123456)
+FIRST_JOINED = datetime(2024, 1, 1, 12, 0, 0, 123000)  # MongoDB keeps milliseconds
 
 
 def author(number: int, aware: bool = False) -> AuthorRow:

@@ -60,6 +60,8 @@ class Results:
     rows: int
     reports: dict[str, Report] = field(default_factory=dict)
     store: Table | None = None
+    operations: Table | None = None
+    codec: Table | None = None
     memory: tuple[Table, str] | None = None
 
 
@@ -74,6 +76,9 @@ def render(results: Results) -> str:
         rows=results.rows,
         sqlite=_section(results.reports.get("sqlite")),
         postgresql=_section(results.reports.get("postgresql")),
+        mongodb=_section(results.reports.get("mongodb")),
+        codec=results.codec.markdown() if results.codec else LEFT_OUT,
+        operations=results.operations.markdown() if results.operations else LEFT_OUT,
         store=results.store.markdown() if results.store else LEFT_OUT,
         memory=backend.markdown() if backend else LEFT_OUT,
         memory_words=words,

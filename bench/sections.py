@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import server
-from bench.targets import POSTGRESQL_ROWS, SQLITE_ROWS, Row
+from bench.targets import MONGODB_ROWS, POSTGRESQL_ROWS, SQLITE_ROWS, Row
 
 Place = Callable[[str], str]
 """Where a contender's data are: the path of a file, or the URL of a database."""
@@ -25,6 +25,8 @@ class Section:
     """Contender and workload that are not quite the same work."""
     opened: Callable[[Sequence[str]], AbstractContextManager[Place]]
     """Makes the places of these contenders, and removes them in the end."""
+    rows_max: int = 10_000_000
+    """More rows are not asked of it."""
 
     def module(self, contender: str) -> str:
         return self.modules.get(contender, contender)
@@ -48,6 +50,7 @@ SQLITE = Section(
         "peewee": "Peewee",
         "pony": "Pony",
         "tortoise": "Tortoise",
+        "dbos": "DBOS",
     },
     modules={},
     parentheses=frozenset(
@@ -74,14 +77,33 @@ POSTGRESQL = Section(
         "peewee": "Peewee",
         "tortoise": "Tortoise",
         "piccolo": "Piccolo",
+        "dbos": "DBOS",
     },
     modules={
         "raw": "psycopg",
         "raw_async": "psycopg_async",
         "raw_pipelined": "psycopg_pipelined",
         "by_hand": "psycopg_by_hand",
+        "dbos": "dbos_postgresql",
     },
     parentheses=frozenset((name, "W6") for name in ("django", "peewee", "tortoise", "piccolo")),
     opened=server.opened,
 )
-SECTIONS = {section.name: section for section in (SQLITE, POSTGRESQL)}
+MONGODB = Section(
+    name="mongodb",
+    rows=MONGODB_ROWS,
+    titles={
+        "raw": "raw PyMongo",
+        "raw_async": "raw, async",
+        "graven": "graven",
+        "graven_async": "graven (async)",
+        "mongoengine": "MongoEngine",
+        "beanie": "Beanie",
+        "odmantic": "ODMantic",
+    },
+    modules={"raw": "pymongo", "raw_async": "pymongo_async"},
+    parentheses=frozenset(),
+    opened=server.opened_mongodb,
+    rows_max=1_000,
+)
+SECTIONS = {section.name: section for section in (SQLITE, POSTGRESQL, MONGODB)}

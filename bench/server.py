@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the benchmarks, from the wheel, with the settings that it comes with."""
+"""Servers for the benchmarks, from wheels, with the settings that they come with."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,7 +6,19 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from graven.testing.mongo import MongoServer
 from graven.testing.postgres import PostgresServer
+
+
+@contextmanager
+def opened_mongodb(names: Sequence[str]) -> Iterator[Callable[[str], str]]:
+    """Start a server; yield the URL of each name's own database; end it."""
+    server = MongoServer()
+    try:
+        server.start()
+        yield lambda name: f"{server.url}{name}"
+    finally:
+        server.close()
 
 
 @contextmanager

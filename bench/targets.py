@@ -47,6 +47,7 @@ SQLITE_ROWS = (
     Row("W8", "small transaction: get, change, commit", "µs", 1.5),
     Row("W9", "memory per loaded object", "B", 470, "absolute", shows_absolute=True),
     Row("W10", "process start until the store is open", "ms", 1.4, shows_absolute=True),
+    Row("W11", "durable operation: log, body with one update, result", "µs", 2.5),
 )
 
 POSTGRESQL_LIMITS = {
@@ -58,11 +59,27 @@ POSTGRESQL_LIMITS = {
     "W5l": 1.7,
     "W6": 0.8,
     "W8": 0.9,
+    "W11": 1.6,
 }
 POSTGRESQL_ROWS = tuple(
     replace(row, limit=POSTGRESQL_LIMITS[row.workload])
     for row in SQLITE_ROWS
     if row.workload in POSTGRESQL_LIMITS
+)
+
+MONGODB_LIMITS = {
+    "W1": 1.2,
+    "W2": 1.6,
+    "W3": 1.15,
+    "W4": 1.3,
+    "W5i": 1.3,
+    "W5l": 1.8,
+    "W8": 1.2,
+}
+MONGODB_ROWS = tuple(
+    replace(row, limit=MONGODB_LIMITS[row.workload])
+    for row in SQLITE_ROWS
+    if row.workload in MONGODB_LIMITS
 )
 
 GROWTH_WORKLOADS = ("W1", "W2", "W4")

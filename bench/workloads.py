@@ -140,6 +140,16 @@ def small(stand: Stand, rows: int) -> float:
     return seconds / len(keys)
 
 
+def operate(stand: Stand, rows: int) -> float:
+    stand.fill_authors(rows)
+    count = min(stand.store.small_transactions, stand.contender.operations_max)
+    keys = data.keys(rows, count)
+    seconds, _ = timed(stand.contender.operate_each, stand.contender.arguments(keys))
+    source = stand.rows(rows)
+    stand.store.expect_authors(source, sum(row[3] for row in source) + len(keys))
+    return seconds / len(keys)
+
+
 def read_attribute(stand: Stand, rows: int) -> float:
     stand.fill_authors(rows)
     with stand.contender.tracked() as authors:
@@ -256,12 +266,15 @@ RUNS: dict[str, Callable[[Stand, int], float]] = {
     "W7f": write_first,
     "W8": small,
     "W9": memory,
+    "W11": operate,
     "hop": hop,
 }
 
 
 def applies(contender: Contender, workload: str) -> bool:
     """Whether the contender has an answer to that workload."""
+    if workload == "W11":
+        return contender.operations
     if workload == "W3b":
         return contender.identity_map and workload not in contender.skips
     return hasattr(contender, "hops") if workload == "hop" else workload not in contender.skips

@@ -15,6 +15,11 @@ PACKAGES = {
     "asyncpg": "asyncpg",
     "piccolo": "piccolo",
     "zodb": "ZODB",
+    "dbos": "dbos",
+    "pymongo": "pymongo",
+    "mongoengine": "mongoengine",
+    "beanie": "beanie",
+    "odmantic": "odmantic",
 }
 
 

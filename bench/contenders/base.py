@@ -23,6 +23,10 @@ class Contender(ABC):
     """An edit of a loaded object is written when `tracked()` ends, without naming the object."""
     identity_map = False
     """Getting an object that is already loaded makes no query: it takes part in W3b."""
+    operations = False
+    """It has durable operations: it takes part in W11."""
+    operations_max = 1_000
+    """How many of them make a sample at most."""
     skips: frozenset[str] = frozenset()
     """Workloads that it has no answer to."""
 
@@ -79,6 +83,14 @@ class Contender(ABC):
     @abstractmethod
     def small_each(self, keys: Sequence[int]) -> None:
         """W8: per key a transaction that gets the author and adds one to its age."""
+
+    def arguments(self, keys: Sequence[int]) -> Sequence[Any]:
+        """W11: what the operations are called with, which is not timed."""
+        return keys
+
+    def operate_each(self, arguments: Sequence[Any]) -> None:
+        """W11: per argument a durable operation that adds one to the age of that author."""
+        raise NotImplementedError
 
     def values(self, author: Any) -> AuthorRow:
         """The fields of a loaded author, for the check after the timing."""

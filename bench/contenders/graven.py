@@ -7,6 +7,7 @@ from typing import Any
 from bench.contenders.base import Contender
 from bench.data import AuthorRow, Shelf
 from bench.models.graven import Author, Book, connect
+from graven import atomic
 
 
 def new_authors(rows: Iterable[AuthorRow]) -> list[Author]:
@@ -24,8 +25,15 @@ def new_books(authors: Sequence[Author], shelves: Sequence[Shelf]) -> list[Book]
     ]
 
 
+@atomic
+def birthday(author: Author) -> int:
+    author.age += 1
+    return author.age
+
+
 class Entry(Contender):
     aware = True
+    operations = True
     unit_of_work = True
     identity_map = True
 
@@ -85,3 +93,11 @@ class Entry(Contender):
         for key in keys:
             with self.db.session() as session:
                 session.get(Author, key).age += 1
+
+    def arguments(self, keys: Sequence[int]) -> Sequence[Any]:
+        with self.db.session() as session:
+            return [session.get(Author, key) for key in keys]
+
+    def operate_each(self, arguments: Sequence[Any]) -> None:
+        for author in arguments:
+            birthday(author)

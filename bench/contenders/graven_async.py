@@ -10,10 +10,18 @@ from bench.contenders.awaited import AwaitedContender
 from bench.contenders.graven import new_authors, new_books
 from bench.data import AuthorRow, Shelf
 from bench.models.graven_async import Author, Book, open_database
+from graven import atomic
+
+
+@atomic
+async def birthday(author: Author) -> int:
+    author.age += 1
+    return author.age
 
 
 class Entry(AwaitedContender):
     aware = True
+    operations = True
     skips = frozenset({"W3b", "W7r", "W7w", "W7f", "W9"})
 
     def tracked(self) -> AbstractContextManager[Sequence[Any]]:
@@ -64,6 +72,21 @@ class Entry(AwaitedContender):
             async with self.db.session() as session:
                 author = await session.get(Author, key)
                 author.age += 1
+
+    def arguments(self, keys: Sequence[int]) -> Sequence[Any]:
+        found: Sequence[Any] = self.run(self._arguments(keys))
+        return found
+
+    async def _arguments(self, keys: Sequence[int]) -> Sequence[Any]:
+        async with self.db.session() as session:
+            return [await session.get(Author, key) for key in keys]
+
+    def operate_each(self, arguments: Sequence[Any]) -> None:
+        self.run(self._operate_each(arguments))
+
+    async def _operate_each(self, arguments: Sequence[Any]) -> None:
+        for author in arguments:
+            await birthday(author)
 
     def hops(self, count: int) -> None:
         """A yardstick: bare round trips between the event loop and a thread."""

@@ -1,8 +1,10 @@
 """psycopg 3 by hand, its plain form: `executemany` and tuples between `begin` and `commit`."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 
@@ -16,11 +18,14 @@ SELECT = "select id, name, email, age, score, joined, active from author"
 SELECT_ONE = SELECT + " where id = %s"
 SELECT_BOOKS = "select id, title, pages, author_id from book"
 UPDATE = "update author set age = %s where id = %s"
+LOG = "insert into log values (%s, 'birthday', %s, 'running')"
+BIRTHDAY = "update author set age = age + 1 where id = %s"
 DELETE = "delete from author where id = %s"
 
 
 class Entry(Contender):
     aware = True
+    operations = True
 
     def create(self) -> None:
         self.connection = psycopg.connect(self.path, autocommit=True)
@@ -84,6 +89,13 @@ class Entry(Contender):
             row: Any = execute(SELECT_ONE, (key,)).fetchone()
             execute(UPDATE, (row[3] + 1, key))
             execute("commit")
+
+    def operate_each(self, arguments: Sequence[Any]) -> None:
+        """Each statement is committed by the server at once: two round trips."""
+        execute = self.connection.execute
+        for key in arguments:
+            execute(LOG, (uuid4(), json.dumps([key])))
+            execute(BIRTHDAY, (key,))
 
     def values(self, author: Any) -> AuthorRow:
         row: AuthorRow = author

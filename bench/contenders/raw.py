@@ -1,8 +1,10 @@
 """The `sqlite3` module by hand, its plain form: `executemany`, tuples, text for instants."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 from bench.contenders.base import Contender
 from bench.data import AuthorRow, Shelf
@@ -14,6 +16,8 @@ SELECT = "select id, name, email, age, score, joined, active from author"
 SELECT_ONE = SELECT + " where id = ?"
 SELECT_BOOKS = "select id, title, pages, author_id from book"
 UPDATE = "update author set age = ? where id = ?"
+LOG = "insert into log values (?, 'birthday', ?, 'running')"
+BIRTHDAY = "update author set age = age + 1 where id = ?"
 DELETE = "delete from author where id = ?"
 
 
@@ -26,6 +30,7 @@ class Plain:
 
 class Entry(Contender):
     identity_map = True
+    operations = True
 
     def create(self) -> None:
         self.connection = connect(self.path)
@@ -97,6 +102,16 @@ class Entry(Contender):
             execute("begin immediate")
             row = execute(SELECT_ONE, (key,)).fetchone()
             execute(UPDATE, (row[3] + 1, key))
+            execute("commit")
+
+    def operate_each(self, arguments: Sequence[Any]) -> None:
+        execute = self.connection.execute
+        for key in arguments:
+            execute("begin immediate")
+            execute(LOG, (uuid4().hex, json.dumps([key])))
+            execute("commit")
+            execute("begin immediate")
+            execute(BIRTHDAY, (key,))
             execute("commit")
 
     def values(self, author: Any) -> AuthorRow:

@@ -9,4 +9,7 @@ create table book (
     id bigint primary key, title text not null, pages bigint not null,
     author_id bigint not null references author (id)
 );
+create table log (
+    id uuid primary key, method text not null, arguments text not null, state text not null
+);
 """

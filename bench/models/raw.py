@@ -12,6 +12,9 @@ create table book (
     id integer primary key, title text not null, pages integer not null,
     author_id integer not null references author (id)
 );
+create table log (
+    id text primary key, method text not null, arguments text not null, state text not null
+);
 """
 
 
