@@ -9,15 +9,19 @@ LINTED  := src tests tools docs $(wildcard bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench docs fmt clean
+.PHONY: help demo test test-all check bench docs fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.with-cli ## show what graven does, on real input, with measured figures
 	$(BIN)/graven demo
 
 test: .venv/.with-test ## run every test (arguments: make test ARGS="-k scopes")
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: export GRAVEN_EVERY_POINT = 1
+test-all: .venv/.with-test ## run every test, and kill processes at every point, not a sample
 	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/.with-dev ## format, lint, types, import contracts, generated code, changelog, docs

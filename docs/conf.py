@@ -89,14 +89,15 @@ def find_by_last_name(
 def qualify_names(_app: Sphinx, tree: document) -> None:
     """Give the names in annotations their modules: `Transaction` is another in each of two.
 
-    A name means what it means in the module that uses it.
+    A name means what it means in the module that uses it, or else what graven exports by it.
     """
     for node in tree.findall(pending_xref):
         wanted = str(node.get("reftarget"))
         module = sys.modules.get(str(node.get("py:module")))
         shown = getattr(module, str(node.get("py:class")), None)
         bases = shown.__mro__ if isinstance(shown, type) else ()
-        scopes = [module, *(sys.modules.get(base.__module__) for base in bases)]
+        homes = (sys.modules.get(base.__module__) for base in bases)
+        scopes = [module, *homes, sys.modules.get("graven")]
         named = next((getattr(one, wanted) for one in scopes if hasattr(one, wanted)), None)
         if (home := home_of(wanted, named)) is not None:
             node["reftarget"] = f"{home}.{wanted}"
