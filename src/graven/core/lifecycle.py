@@ -7,9 +7,8 @@ cache knows nothing of the record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from graven._hints import TYPE_CHECKING
+from graven.core.states import State, diagram_of, markdown_of, read_table, shown
 from graven.errors import DuplicateRecordError, StateChangeError
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ __all__ = [
     "state_table",
     "transition",
 ]
-
-State = str | None
 
 #: New, and its defaults are still being written.
 INITIALIZING: Final = "initializing"
@@ -63,19 +60,9 @@ DUPLICATE: Final = "!duplicate"
 REFUSED: Final = "!refused"
 
 
-def _table(text: str) -> Mapping[str, Mapping[State, State]]:
-    """Read a table: the states at its head, then each call with the state it leads to from each."""
-    words: dict[str, State] = {str(state): state for state in (*STATES, DUPLICATE, REFUSED)}
-    head, *rows = (line.split() for line in text.strip().splitlines())
-    states = [words[word] for word in head]
-    return {
-        call: dict(zip(states, [words[word] for word in results], strict=True))
-        for call, *results in rows
-    }
-
-
 #: For each call, the state that it leads to from each state.
-TRANSITIONS: Final = _table("""
+TRANSITIONS: Final = read_table(
+    """
                None         initializing initialized inserted   changed    deleted  clean
 insert_record  initializing !duplicate   !duplicate  !duplicate !duplicate changed  !duplicate
 initialized    !refused     initialized  !refused    !refused   !refused   !refused !refused
@@ -84,7 +71,11 @@ write_clean    clean        initializing initialized inserted   changed    delet
 delete_record  deleted      None         None        None       deleted    deleted  deleted
 make_clean     None         clean        clean       clean      clean      None     clean
 remove         None         None         None        None       None       None     None
-""")
+""",
+    STATES,
+    DUPLICATE,
+    REFUSED,
+)
 
 
 def transition(call: str, state: State, table: str, row: object) -> State:
@@ -106,7 +97,7 @@ def transition(call: str, state: State, table: str, row: object) -> State:
     if result == REFUSED:
         raise StateChangeError(
             f"cannot do {call} on record {row!r} of table {table!r}: its state is "
-            f"{_shown(state)!r}. {_REMEDIES[call]}",
+            f"{shown(state)!r}. {_REMEDIES[call]}",
             table=table,
             row=row,
             state=state,
@@ -123,35 +114,18 @@ _REMEDIES: Final = {
 }
 
 
-def _shown(state: State) -> str:
-    return state or "none"
-
-
 def diagram() -> str:
-    """Return the table as a Mermaid state diagram: an arrow for each change, none for what stays.
+    """Return the table as a Mermaid state diagram.
 
     ``[*]`` is both ends: a record that the cache knows nothing of.
     """
-    arrows: dict[tuple[State, State], list[str]] = {}
-    for call, row in TRANSITIONS.items():
-        for state, result in row.items():
-            if result not in (DUPLICATE, REFUSED, state):
-                arrows.setdefault((state, result), []).append(call)
-    lines = [
-        f"    {state or '[*]'} --> {result or '[*]'}: {', '.join(calls)}"
-        for (state, result), calls in arrows.items()
-    ]
-    return "\n".join(["stateDiagram-v2", *lines])
+    return diagram_of(TRANSITIONS, {DUPLICATE, REFUSED})
 
 
 def state_table() -> str:
     """Return the table in Markdown: the state that each call leads to, or the error it raises."""
-    errors = {DUPLICATE: DuplicateRecordError.__name__, REFUSED: StateChangeError.__name__}
-    lines = [
-        f"| call ↓ state → | {' | '.join(map(_shown, STATES))} |",
-        "|---" * (len(STATES) + 1) + "|",
-    ]
-    for call, row in TRANSITIONS.items():
-        cells = [errors.get(result or "") or _shown(result) for result in row.values()]
-        lines.append(f"| `{call}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    errors: dict[State, str] = {
+        DUPLICATE: DuplicateRecordError.__name__,
+        REFUSED: StateChangeError.__name__,
+    }
+    return markdown_of("call", TRANSITIONS, STATES, errors)

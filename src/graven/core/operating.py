@@ -7,9 +7,8 @@ a state means that there is no entry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from graven._hints import TYPE_CHECKING
+from graven.core.states import State, diagram_of, markdown_of, read_table, shown
 from graven.errors import OperationError
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ __all__ = [
     "state_table",
     "transition",
 ]
-
-State = str | None
 
 #: To be begun, or begun again, when it is due.
 PENDING: Final = "pending"
@@ -72,22 +69,8 @@ FINISHED: Final = frozenset({DONE, FAILED, CANCELLED, QUARANTINED})
 REFUSED: Final = "!"
 
 
-def _table(text: str) -> Mapping[str, Mapping[State, State]]:
-    """Read a table: the states at its head, then each event with the state it leads to.
-
-    From a state that is not at the head the event is refused.
+_BY_RUNNERS: Final = read_table(
     """
-    words: dict[str, State] = {str(state): state for state in (*STATES, REFUSED)}
-    head, *rows = (line.split() for line in text.strip().splitlines())
-    refused: dict[State, State] = dict.fromkeys(STATES, REFUSED)
-    states = [words[word] for word in head]
-    return {
-        event: {**refused, **dict(zip(states, [words[word] for word in results], strict=True))}
-        for event, *results in rows
-    }
-
-
-_BY_RUNNERS: Final = _table("""
             None     pending      running      compensating  failed    paused        quarantined
 call        running  !            !            !             running   !             !
 defer       pending  !            !            !             !         !             !
@@ -98,16 +81,23 @@ undo        !        compensating compensating compensating  !         compensat
 drop        !        !            cancelled    cancelled     !         !             !
 put_back    !        pending      pending      compensating  !         !             !
 quarantine  !        quarantined  quarantined  quarantined   !         !             !
-""")
+""",
+    STATES,
+    REFUSED,
+)
 
-_BY_PERSONS: Final = _table("""
+_BY_PERSONS: Final = read_table(
+    """
             pending    running    paused     done     failed   cancelled  quarantined
 cancel      cancelled  cancelled  cancelled  !        !        cancelled  cancelled
 pause       paused     paused     paused     !        !        !          !
 resume      pending    !          pending    !        !        !          !
 retry       !          !          !          !        pending  !          pending
 rerun       !          !          pending    pending  pending  pending    pending
-""")
+""",
+    STATES,
+    REFUSED,
+)
 
 #: For each event, the state that it leads to from each state.
 TRANSITIONS: Final = {**_BY_RUNNERS, **_BY_PERSONS}
@@ -124,10 +114,10 @@ def transition(event: str, state: State, operation: object = None) -> State:
     """
     result = TRANSITIONS[event][state]
     if result == REFUSED:
-        allowed = [_shown(one) for one, to in TRANSITIONS[event].items() if to != REFUSED]
+        allowed = [shown(one) for one, to in TRANSITIONS[event].items() if to != REFUSED]
         raise OperationError(
             f"cannot {event.replace('_', ' ')} operation {operation}: its state is "
-            f"{_shown(state)!r}, and this is possible only from {', '.join(allowed)}. Nothing was "
+            f"{shown(state)!r}, and this is possible only from {', '.join(allowed)}. Nothing was "
             "changed. Usually it has gone on since it was looked at; look again with "
             "db.operation(id).",
             operation_id=operation,
@@ -135,34 +125,11 @@ def transition(event: str, state: State, operation: object = None) -> State:
     return result
 
 
-def _shown(state: State) -> str:
-    return state or "none"
-
-
 def diagram() -> str:
-    """Return the table as a Mermaid state diagram: an arrow for each change, none for what stays.
-
-    ``[*]`` is where there is no entry yet.
-    """
-    arrows: dict[tuple[State, State], list[str]] = {}
-    for event, row in TRANSITIONS.items():
-        for state, result in row.items():
-            if result not in (REFUSED, state):
-                arrows.setdefault((state, result), []).append(event)
-    lines = [
-        f"    {state or '[*]'} --> {result}: {', '.join(events)}"
-        for (state, result), events in arrows.items()
-    ]
-    return "\n".join(["stateDiagram-v2", *lines])
+    """Return the table as a Mermaid state diagram; ``[*]`` is where there is no entry yet."""
+    return diagram_of(TRANSITIONS, {REFUSED})
 
 
 def state_table() -> str:
     """Return the table in Markdown: the state that each event leads to, ``–`` where refused."""
-    lines = [
-        f"| event ↓ state → | {' | '.join(map(_shown, STATES))} |",
-        "|---" * (len(STATES) + 1) + "|",
-    ]
-    for event, row in TRANSITIONS.items():
-        cells = ["–" if result == REFUSED else _shown(result) for result in row.values()]
-        lines.append(f"| `{event}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return markdown_of("event", TRANSITIONS, STATES, {REFUSED: "–"})

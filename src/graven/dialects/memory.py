@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 from graven._hints import TYPE_CHECKING, Any
+from graven.dialects.base import Codec, Dialect
 from graven.dialects.instants import no_instant, no_wall_clock_time
 from graven.errors import DataError, GravenError, UsageError
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 __all__ = ["ENCODERS", "LIMITED", "MemoryDialect", "check_column", "no_statements"]
-
-Codec = Callable[[Any], Any]
 
 
 def _no_nan(value: object) -> DataError:
@@ -110,35 +109,14 @@ def check_column(kind: str, values: list[Any]) -> None:
         ) from error
 
 
-class MemoryDialect:
+class MemoryDialect(Dialect):
     """The forms of values; there are no statements to compile."""
 
-    applies = False
-    savepoints = True
-    has_documents = False
-    undoes_tables = True
     encoders: Mapping[str, Codec | None] = ENCODERS
     decoders: Mapping[str, Codec | None] = dict.fromkeys(ENCODERS)
     column_encoders: Mapping[str, Callable[[list[Any]], list[Any] | None]] = {
         "datetime": _encode_instants
     }
-
-    def encode(self, kind: str, value: object) -> object:
-        """Return *value* in store form; ``DataError`` if it is not of that *kind*."""
-        encoder = self.encoders[kind]
-        if encoder is None or value is None:
-            return value
-        try:
-            return encoder(value)
-        except GravenError:
-            raise
-        except Exception as error:
-            raise DataError(
-                f"cannot store, or compare, {value!r} as {kind}: it is not one. Usually it has "
-                "another type than its field; give a value of that type.",
-                value=value,
-                expected=kind,
-            ) from error
 
     def translate(self, error: Exception, statement: str) -> GravenError | None:
         """Return *error* if it is one of ours: nothing else comes out of the store."""

@@ -25,7 +25,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from graven._hints import TYPE_CHECKING, Any
-from graven.dialects.mongo_codec import COLUMN_ENCODERS, DECODERS, ENCODERS, OPTIONS, Codec
+from graven.dialects.base import Codec, Dialect
+from graven.dialects.mongo_codec import COLUMN_ENCODERS, DECODERS, ENCODERS, OPTIONS
 from graven.dialects.mongo_commands import (
     OWN,
     SEQUENCES,
@@ -44,7 +45,7 @@ from graven.dialects.mongo_select import COUNT, DOUBTFUL, compile_select, looked
 from graven.dialects.mongo_sizes import check_sizes
 from graven.dialects.mongo_tables import create, shape
 from graven.dialects.mongo_writesets import changes_of
-from graven.errors import DataError, GravenError, QueryError
+from graven.errors import GravenError, QueryError
 from graven.ops.requests import Orphan, Row, TableShape
 from graven.ops.writesets import MARK
 
@@ -64,12 +65,8 @@ ALTERNATIVES_PER_FIND = 500
 MakeUpdate = Callable[[Row], tuple[Document, Document]]
 
 
-class MongoDialect:
-    """Compiles requests into documents; pure, and safe to share between threads.
-
-    ``encoders``, ``decoders`` and ``column_encoders`` are as in
-    :class:`~graven.dialects.sql.SQLDialect`; ``options`` are the codec options of the client.
-    """
+class MongoDialect(Dialect):
+    """Compiles requests into documents; ``options`` are the codec options of the client."""
 
     encoders: Mapping[str, Codec | None] = ENCODERS
     decoders: Mapping[str, Codec | None] = DECODERS
@@ -86,23 +83,6 @@ class MongoDialect:
         self._updates: dict[tuple[object, ...], MakeUpdate] = {}
         self._finds: dict[tuple[object, ...], tuple[list[str], Document]] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
-
-    def encode(self, kind: str, value: object) -> object:
-        """Return *value* in store form; ``DataError`` if it is not of that *kind*."""
-        encoder = self.encoders[kind]
-        if encoder is None or value is None:
-            return value
-        try:
-            return encoder(value)
-        except GravenError:
-            raise
-        except Exception as error:
-            raise DataError(
-                f"a value was to be stored, or compared, as {kind}, but {value!r} is not one; "
-                "usually it has another type than its field; give a value of that type",
-                value=value,
-                expected=kind,
-            ) from error
 
     def translate(self, error: Exception, statement: str) -> GravenError | None:
         """Return our error for *error* at *statement*; ``None`` if it is not the store's."""

@@ -35,6 +35,7 @@ from bson.binary import Binary, UuidRepresentation
 from bson.codec_options import CodecOptions
 
 from graven._hints import Any
+from graven.dialects.base import Codec
 from graven.dialects.instants import no_instant, no_wall_clock_time
 from graven.errors import DataError
 
@@ -48,8 +49,6 @@ __all__ = [
     "PYTHON_TYPES",
     "Int64",
 ]
-
-Codec = Callable[[Any], Any]
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict, tz_aware=False, uuid_representation=UuidRepresentation.STANDARD

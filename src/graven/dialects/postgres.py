@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from graven._hints import TYPE_CHECKING, Any
+from graven.dialects.base import Codec
 from graven.dialects.postgres_codec import ARRAYS, COLUMN_ENCODERS, DECODERS, ENCODERS, TYPES
 from graven.dialects.postgres_errors import translate
 from graven.dialects.postgres_folding import folded_like
 from graven.dialects.postgres_tables import NAME_BYTES_MAX, PostgresTables, name_refused
-from graven.dialects.sql import Codec
 from graven.ops.requests import Delete, Insert, Sweep, Update
 from graven.ops.text import like_tokens
 

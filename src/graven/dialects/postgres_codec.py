@@ -29,6 +29,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from graven._hints import TYPE_CHECKING, Any
+from graven.dialects.base import Codec
 from graven.dialects.instants import no_instant, no_wall_clock_time
 from graven.dialects.objectids import decode_objectid
 from graven.errors import DataError
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 __all__ = ["ARRAYS", "COLUMN_ENCODERS", "DECODERS", "ENCODERS", "TYPES", "kinds_held"]
-
-Codec = Callable[[Any], Any]
 
 
 def _encode_number(value: float | Decimal) -> float | Decimal:

@@ -6,10 +6,10 @@ parameters, names always quoted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from graven._hints import TYPE_CHECKING, Any
-from graven.errors import DataError, GravenError
+from graven.dialects.base import Dialect
 from graven.ops.schema import Table
 
 if TYPE_CHECKING:
@@ -18,36 +18,20 @@ if TYPE_CHECKING:
     from graven.ops.requests import Delete, FetchKeys, Insert, Sweep, Update
     from graven.ops.schema import Reference
 
-__all__ = ["Codec", "SQLDialect"]
-
-Codec = Callable[[Any], Any]
-"""Turns a value from Python form into store form, or back; never called with ``None``."""
+__all__ = ["SQLDialect"]
 
 _KeysShape = tuple[int, tuple[str, ...], tuple[str, ...]]
 _KeysEntry = tuple[str, tuple[str, ...] | None, Table]
 
 
-class SQLDialect:
-    """Compiles requests into statements; pure, and safe to share between threads.
+class SQLDialect(Dialect):
+    """Compiles requests into statements."""
 
-    ``encoders`` and ``decoders`` have, for each kind of value, the function from Python form to
-    store form, and back; ``None`` where both forms are the same. They are never given ``None``.
-    ``column_encoders`` has, for some kinds, a quicker way for many values at once, which replies
-    ``None`` if one of them has to be looked at singly.
-    """
-
-    encoders: Mapping[str, Codec | None]
-    decoders: Mapping[str, Codec | None]
-    column_encoders: Mapping[str, Callable[[list[Any]], list[Any] | None]] = {}
     placeholder: str
     same: str
     differs: str
     quote_mark: str
     keys_per_statement = 1024
-    applies = False  #: whether the driver performs ``Apply``
-    savepoints = True  #: whether a part of a transaction can be undone by itself
-    has_documents = False  #: whether it has filters and pipelines of its own
-    undoes_tables = True  #: whether tables are made within transactions, and undone with them
 
     def __init__(self) -> None:
         """Begin with no texts."""
@@ -85,23 +69,6 @@ class SQLDialect:
         if text is None:
             text = self._lists[names] = ", ".join(map(self.quote, names))
         return text
-
-    def encode(self, kind: str, value: object) -> object:
-        """Return *value* in store form; ``DataError`` if it is not of that *kind*."""
-        encoder = self.encoders[kind]
-        if encoder is None or value is None:
-            return value
-        try:
-            return encoder(value)
-        except GravenError:
-            raise
-        except Exception as error:
-            raise DataError(
-                f"a value was to be stored, or compared, as {kind}, but {value!r} is not one; "
-                f"usually it has another type than its field; give a value of that type",
-                value=value,
-                expected=kind,
-            ) from error
 
     # ── what a dialect may spell in its own way ─────────────────────────────────────────────
 

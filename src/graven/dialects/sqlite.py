@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 
 from graven._hints import Any
+from graven.dialects.base import Codec
 from graven.dialects.catalogue import listed_indexes
-from graven.dialects.sql import Codec, SQLDialect
+from graven.dialects.sql import SQLDialect
 from graven.dialects.sqlite_codec import (
     AFFINITIES,
     COLUMN_ENCODERS,

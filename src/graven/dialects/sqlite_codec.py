@@ -27,6 +27,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from operator import pos
 
 from graven._hints import TYPE_CHECKING, Any
+from graven.dialects.base import Codec
 from graven.dialects.objectids import decode_objectid
 from graven.errors import DataError
 
@@ -43,8 +44,6 @@ __all__ = [
     "affinity",
     "decode_decimal",
 ]
-
-Codec = Callable[[Any], Any]
 
 
 def _encode_float(value: float) -> float:

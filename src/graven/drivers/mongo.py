@@ -14,8 +14,9 @@ from graven._hints import Any, TypeVar
 from graven.drivers.forks import process
 from graven.drivers.mongo_calls import MongoStore
 from graven.drivers.mongo_pooling import MongoPooling
-from graven.drivers.mongo_running import MongoRunner, Settle
+from graven.drivers.mongo_running import MongoRunner
 from graven.drivers.pooling import BlockingPool, keep_inherited
+from graven.drivers.running import Settle
 from graven.ops.requests import Flow
 
 __all__ = ["MongoConnection", "MongoPool"]
@@ -29,7 +30,7 @@ class MongoConnection(MongoRunner):
     __slots__ = ()
 
     def run(self, flow: Flow[R], settle: Settle | None = None) -> R:
-        """Drive *flow* to its end and return its result; see :meth:`MongoRunner.running`."""
+        """Drive *flow* to its end and return its result; see :meth:`.Runner.running`."""
         work = self.running(flow, settle)
         try:
             function, arguments, options = next(work)

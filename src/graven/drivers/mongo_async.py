@@ -27,9 +27,10 @@ from graven._hints import Any, TypeVar, cast
 from graven.drivers.forks import process
 from graven.drivers.mongo_calls import Call, MongoStore
 from graven.drivers.mongo_pooling import MongoPooling
-from graven.drivers.mongo_running import MongoRunner, Settle
+from graven.drivers.mongo_running import MongoRunner
 from graven.drivers.pooling import keep_inherited
 from graven.drivers.pooling_async import AsyncPool
+from graven.drivers.running import Settle
 from graven.ops.requests import Flow
 
 __all__ = ["AsyncMongoConnection", "AsyncMongoPool"]
@@ -53,7 +54,7 @@ class AsyncMongoConnection(MongoRunner):
         self._let_go = let_go
 
     async def run(self, flow: Flow[R], settle: Settle | None = None) -> R:
-        """Drive *flow* to its end and return its result; see :meth:`MongoRunner.running`.
+        """Drive *flow* to its end and return its result; see :meth:`.Runner.running`.
 
         A cancellation ends a flow that only reads, and waits for one that writes, or runs in a
         transaction that is not its own; then, after *settle*, it goes on. PyMongo itself is never

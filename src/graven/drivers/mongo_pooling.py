@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from time import monotonic
 
 from pymongo.errors import PyMongoError
 
@@ -16,7 +15,7 @@ from graven.drivers.pooling import (
     BUSY_TIMEOUT_S,
     POOL_SIZE,
     POOL_TIMEOUT_S,
-    PoolBase,
+    HeldPool,
     keep_inherited,
 )
 
@@ -27,7 +26,7 @@ C = TypeVar("C", bound=MongoRunner)
 _log = logging.getLogger("graven")
 
 
-class MongoPooling(PoolBase[C]):
+class MongoPooling(HeldPool[C]):
     """The part of a pool that never waits.
 
     ``topology`` is ``"replica set"``, ``"sharded cluster"`` or ``"stand-alone"``, and ``None``
@@ -45,7 +44,6 @@ class MongoPooling(PoolBase[C]):
         super().__init__(MongoDialect(), size, timeout_s)
         self._address = parse_mongo_url(url, timeout_s)
         self._busy_timeout_s = busy_timeout_s
-        self._held: dict[C, tuple[str, float]] = {}
 
     def _store(self, client: Any, hello: dict[str, Any]) -> MongoStore:
         """Return the store behind *client*; note what the servers say, and say it aloud once."""
@@ -74,18 +72,7 @@ class MongoPooling(PoolBase[C]):
         elif not self._rack.give(connection):
             self._rack.close()
 
-    def _hold(self, connection: C, who: str) -> C:
-        """Note *who* uses a connection now."""
-        self._held[connection] = who, monotonic()
-        return connection
-
     def _unreachable(self, error: PyMongoError) -> Exception:
         """Return our error for a server that could not be reached."""
         ours = self.dialect.translate(error, f"open {self._address.place}")
         return error if ours is None else ours
-
-    def _refused(self) -> Exception:
-        """Return the error for who has waited in vain, with those who hold the connections."""
-        now_s = monotonic()
-        holders = [f"{who} for {now_s - since_s:.1f} s" for who, since_s in [*self._held.values()]]
-        return self._rack.refused(self.timeout_s, holders)

@@ -12,6 +12,7 @@ from _thread import RLock, allocate_lock  # what threading and weakref have of t
 from _weakref import ref  # time that these take to import
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 
 from graven._hints import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from graven.drivers.observing import Observer
@@ -25,6 +26,7 @@ __all__ = [
     "POOL_SIZE",
     "POOL_TIMEOUT_S",
     "BlockingPool",
+    "HeldPool",
     "PoolBase",
     "Pooled",
     "Rack",
@@ -231,6 +233,26 @@ class PoolBase(Generic[C]):
     def _refused(self) -> Exception:
         """Return the error for who got no connection."""
         return self._rack.refused(self.timeout_s)
+
+
+class HeldPool(PoolBase[C]):
+    """A pool that knows who has its connections, and for how long."""
+
+    def __init__(self, dialect: Any, size: int, timeout_s: float) -> None:
+        """See :class:`PoolBase`."""
+        super().__init__(dialect, size, timeout_s)
+        self._held: dict[C, tuple[str, float]] = {}
+
+    def _hold(self, connection: C, who: str) -> C:
+        """Note *who* uses a connection now."""
+        self._held[connection] = who, monotonic()
+        return connection
+
+    def _refused(self) -> Exception:
+        """Return the error for who has waited in vain, with those who hold the connections."""
+        now_s = monotonic()
+        holders = [f"{who} for {now_s - since_s:.1f} s" for who, since_s in [*self._held.values()]]
+        return self._rack.refused(self.timeout_s, holders)
 
 
 class _BlockingWaiter(Waiter[C]):

@@ -9,7 +9,8 @@ from psycopg import Connection, Error
 from graven._hints import TypeVar
 from graven.drivers.pooling import BlockingPool
 from graven.drivers.postgres_pooling import PostgresPooling
-from graven.drivers.postgres_running import PostgresRunner, Settle
+from graven.drivers.postgres_running import PostgresRunner
+from graven.drivers.running import Settle
 from graven.ops.requests import Flow
 
 __all__ = ["PostgresConnection", "PostgresPool"]
@@ -23,7 +24,7 @@ class PostgresConnection(PostgresRunner):
     __slots__ = ()
 
     def run(self, flow: Flow[R], settle: Settle | None = None) -> R:
-        """Drive *flow* to its end and return its result; see :meth:`PostgresRunner.running`."""
+        """Drive *flow* to its end and return its result; see :meth:`.Runner.running`."""
         work = self.running(flow, settle)
         try:
             wanted = next(work)

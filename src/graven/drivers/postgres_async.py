@@ -11,9 +11,10 @@ from graven.dialects.postgres import PostgresDialect
 from graven.drivers.observing import Observer
 from graven.drivers.pooling_async import AsyncPool
 from graven.drivers.postgres_pooling import PostgresPooling
-from graven.drivers.postgres_running import PostgresRunner, Settle
+from graven.drivers.postgres_running import PostgresRunner
 from graven.drivers.postgres_url import PostgresAddress
 from graven.drivers.postgres_watch import Watch
+from graven.drivers.running import Settle
 from graven.ops.requests import Flow
 
 __all__ = ["AsyncPostgresConnection", "AsyncPostgresPool"]
@@ -38,7 +39,7 @@ class AsyncPostgresConnection(PostgresRunner):
         self._watch: Watch | None = None
 
     async def run(self, flow: Flow[R], settle: Settle | None = None) -> R:
-        """Drive *flow* to its end and return its result; see :meth:`PostgresRunner.running`.
+        """Drive *flow* to its end and return its result; see :meth:`.Runner.running`.
 
         A cancellation interrupts a flow that only reads, and waits for one that writes, or runs in
         a transaction that is not its own; then, after *settle*, it goes on.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 from psycopg import Error
 
 from graven._hints import TypeVar
@@ -12,7 +10,7 @@ from graven.drivers.pooling import (
     BUSY_TIMEOUT_S,
     POOL_SIZE,
     POOL_TIMEOUT_S,
-    PoolBase,
+    HeldPool,
     keep_inherited,
 )
 from graven.drivers.postgres_running import PostgresRunner
@@ -23,7 +21,7 @@ __all__ = ["PostgresPooling"]
 C = TypeVar("C", bound=PostgresRunner)
 
 
-class PostgresPooling(PoolBase[C]):
+class PostgresPooling(HeldPool[C]):
     """The part of a pool that never waits."""
 
     def __init__(
@@ -36,7 +34,6 @@ class PostgresPooling(PoolBase[C]):
         """Prepare for *url*; ``UsageError`` if libpq does not take it. Nothing is opened yet."""
         super().__init__(PostgresDialect(), size, timeout_s)
         self._address = parse_postgres_url(url, timeout_s, busy_timeout_s)
-        self._held: dict[C, tuple[str, float]] = {}
 
     def release(self, connection: C) -> None:
         """Give a connection back, without waiting; what its user left open is rolled back."""
@@ -55,11 +52,6 @@ class PostgresPooling(PoolBase[C]):
         self._discard(connection)
         return False
 
-    def _hold(self, connection: C, who: str) -> C:
-        """Note *who* uses a connection now."""
-        self._held[connection] = who, monotonic()
-        return connection
-
     def _discard(self, connection: C) -> None:
         self._rack.drop()
         connection.close()
@@ -68,12 +60,6 @@ class PostgresPooling(PoolBase[C]):
         """Return our error for a connection that could not be opened."""
         ours = self.dialect.translate(error, f"open {self._address.place}")
         return error if ours is None else ours
-
-    def _refused(self) -> Exception:
-        """Return the error for who has waited in vain, with those who hold the connections."""
-        now_s = monotonic()
-        holders = [f"{who} for {now_s - since_s:.1f} s" for who, since_s in [*self._held.values()]]
-        return self._rack.refused(self.timeout_s, holders)
 
     def _close_idle(self) -> None:
         for connection in self._rack.close():
