@@ -17,12 +17,14 @@ from graven._common.current import current
 from graven._common.logged import LoggedCall, LostArgumentError, described, worker_name
 from graven._common.operating import Running
 from graven._hints import TYPE_CHECKING, Any
-from graven.core.entries import Entry, abandoned, due_select
+from graven.core.entries import Entry, abandoned, due_select, path
 from graven.core.operating import COMPENSATING, FAILED, PENDING, RUNNING, transition
 from graven.core.retry import Backoff
 from graven.errors import CommitUnknownError, TransientError, UnknownOperationError
-from graven.flows.log import FenceLost, take
+from graven.flows.log import FenceLost, fetch_entries, take
 from graven.flows.restore import fetch_level
+from graven.ops.conditions import And, Compare
+from graven.ops.requests import SnapshotStale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +57,25 @@ class AsyncOperating(AsyncDeferring, AsyncCalling):
     async def claim_due(self, condition: Condition, limit: int) -> list[Entry]:
         """Claim entries that are due and meet *condition*, the oldest first.
 
-        Each is claimed by one caller only, whoever asks at the same time.
+        Each is claimed by one caller only, whoever asks at the same time. Where the store does not
+        let all be claimed together, because of somebody who may be dead and is at some of them,
+        they are claimed one by one, and these are left out.
         """
+        try:
+            found: list[Entry] = await self.surely(lambda: self._claim(condition, limit))
+        except SnapshotStale:
+            rows = await self.run(fetch_entries(due_select(now(), condition, limit, None)))
+        else:
+            return found
+        found = []
+        for one in self.rows.entries(rows):
+            try:
+                found += await self._claim(And((Compare("==", path("id"), one.id), condition)), 1)
+            except SnapshotStale:
+                continue
+        return found
+
+    async def _claim(self, condition: Condition, limit: int) -> list[Entry]:
         worker, due, found = f"{worker_name()}/{next(_serial)}", self.lease_end(), list[Entry]()
 
         def claim(rows: list[Row]) -> Update | None:
@@ -67,10 +86,8 @@ class AsyncOperating(AsyncDeferring, AsyncCalling):
             at = self.rows.columns.index("worker")
             return self.rows.fetch([one.id for one in found]), lambda row: row[at] == worker
 
-        async def once() -> list[Row]:
-            return await self.run(take(due_select(now(), condition, limit), claim, mine))
-
-        taken = {row[0] for row in await self.surely(once)}
+        taken = await self.run(take(due_select(now(), condition, limit), claim, mine))
+        ids = {row[0] for row in taken}
         return [
             one.but(
                 state=transition("claim", one.state, one.id),
@@ -79,7 +96,7 @@ class AsyncOperating(AsyncDeferring, AsyncCalling):
                 version=one.version + 1,
             )
             for one in found
-            if self.rows.value("id", one.id) in taken
+            if self.rows.value("id", one.id) in ids
         ]
 
     async def surely(self, call: Any) -> Any:

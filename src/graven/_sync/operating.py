@@ -19,12 +19,14 @@ from graven._sync import colour
 from graven._sync.blocks import Block
 from graven._sync.calling import Calling
 from graven._sync.deferring import Deferring
-from graven.core.entries import Entry, abandoned, due_select
+from graven.core.entries import Entry, abandoned, due_select, path
 from graven.core.operating import COMPENSATING, FAILED, PENDING, RUNNING, transition
 from graven.core.retry import Backoff
 from graven.errors import CommitUnknownError, TransientError, UnknownOperationError
-from graven.flows.log import FenceLost, take
+from graven.flows.log import FenceLost, fetch_entries, take
 from graven.flows.restore import fetch_level
+from graven.ops.conditions import And, Compare
+from graven.ops.requests import SnapshotStale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +59,25 @@ class Operating(Deferring, Calling):
     def claim_due(self, condition: Condition, limit: int) -> list[Entry]:
         """Claim entries that are due and meet *condition*, the oldest first.
 
-        Each is claimed by one caller only, whoever asks at the same time.
+        Each is claimed by one caller only, whoever asks at the same time. Where the store does not
+        let all be claimed together, because of somebody who may be dead and is at some of them,
+        they are claimed one by one, and these are left out.
         """
+        try:
+            found: list[Entry] = self.surely(lambda: self._claim(condition, limit))
+        except SnapshotStale:
+            rows = self.run(fetch_entries(due_select(now(), condition, limit, None)))
+        else:
+            return found
+        found = []
+        for one in self.rows.entries(rows):
+            try:
+                found += self._claim(And((Compare("==", path("id"), one.id), condition)), 1)
+            except SnapshotStale:
+                continue
+        return found
+
+    def _claim(self, condition: Condition, limit: int) -> list[Entry]:
         worker, due, found = f"{worker_name()}/{next(_serial)}", self.lease_end(), list[Entry]()
 
         def claim(rows: list[Row]) -> Update | None:
@@ -69,10 +88,8 @@ class Operating(Deferring, Calling):
             at = self.rows.columns.index("worker")
             return self.rows.fetch([one.id for one in found]), lambda row: row[at] == worker
 
-        def once() -> list[Row]:
-            return self.run(take(due_select(now(), condition, limit), claim, mine))
-
-        taken = {row[0] for row in self.surely(once)}
+        taken = self.run(take(due_select(now(), condition, limit), claim, mine))
+        ids = {row[0] for row in taken}
         return [
             one.but(
                 state=transition("claim", one.state, one.id),
@@ -81,7 +98,7 @@ class Operating(Deferring, Calling):
                 version=one.version + 1,
             )
             for one in found
-            if self.rows.value("id", one.id) in taken
+            if self.rows.value("id", one.id) in ids
         ]
 
     def surely(self, call: Any) -> Any:

@@ -171,7 +171,9 @@ def abandoned() -> Condition:
     return Or((left, Compare("==", path("queue"), None)))
 
 
-def due_select(now: datetime, condition: Condition, limit: int) -> Select:
+def due_select(
+    now: datetime, condition: Condition, limit: int, lock: str | None = "skip_or_check"
+) -> Select:
     """Return the question for entries that are due and meet *condition*, the oldest first.
 
     Rows that somebody is just claiming are left out, where the backend can lock rows.
@@ -183,7 +185,7 @@ def due_select(now: datetime, condition: Condition, limit: int) -> Select:
         And((is_due, condition)),
         (Order(path("due")),),
         limit,
-        lock="skip_or_check",
+        lock=lock,
     )
 
 

@@ -64,9 +64,9 @@ def insert_entries(insert: Insert) -> Flow[None]:
     yield from insert
 
 
-def fetch_entries(question: FetchKeys) -> Flow[list[Row]]:
+def fetch_entries(question: FetchKeys | Select) -> Flow[list[Row]]:
     """Reply with the rows of entries."""
-    return (yield from question)
+    return (yield from Fetch(question) if isinstance(question, Select) else question)
 
 
 def change(update: Update) -> Flow[bool]:
