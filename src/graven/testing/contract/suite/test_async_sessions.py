@@ -234,19 +234,20 @@ async def test_scopes_belong_to_the_task_that_began_them(db: AsyncDatabase) -> N
 async def test_two_tasks_edit_one_object_in_scopes_of_their_own(db: AsyncDatabase) -> None:
     async with db.session() as session:
         note = await session.get_one(Note, 1)
-        both = asyncio.Barrier(2)
+        both, committed = asyncio.Barrier(2), asyncio.Event()
 
         async def size() -> None:
             with_size = session.begin()
             note.size = 7
             await both.wait()
             await with_size.commit()
+            committed.set()
 
         async def text() -> None:
             with_text = session.begin()
             note.text = "lost"
             await both.wait()
-            await asyncio.sleep(0.2)
+            await committed.wait()
             with_text.cancel()
 
         await asyncio.gather(size(), text())
